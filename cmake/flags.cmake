@@ -32,14 +32,24 @@ target_compile_definitions(varve_flags INTERFACE $<$<BOOL:${VARVE_DEBUG}>:VR_DEB
 if(VARVE_SANITIZE)
     target_compile_options(varve_flags INTERFACE -fsanitize=${VARVE_SANITIZE} -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${VARVE_SANITIZE})
-    if(CMAKE_C_COMPILER_ID STREQUAL "Clang" AND VARVE_SANITIZE MATCHES undefined)
-        # The shared runtime is not installed; shared libraries leave sanitizer symbols to the executable.
-        set(VARVE_SANITIZED_SHARED OFF)
-    endif()
 endif()
 
 # Fat objects: the installed static archive must serve a user who links without LTO, or with another compiler.
+set(VARVE_LTO_LINK -fno-lto)
 if(VARVE_LTO AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
     target_compile_options(varve_flags INTERFACE -flto=auto -ffat-lto-objects)
     set(VARVE_LTO_LINK -flto=auto -O2)
 endif()
+
+# What a shared library of ours is: versioned, exporting varve_* and nothing else, complete in itself.
+function(varve_shared target)
+    set_target_properties(${target} PROPERTIES
+        LINKER_LANGUAGE C
+        VERSION ${PROJECT_VERSION}
+        SOVERSION ${PROJECT_VERSION_MAJOR}
+        LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/varve.map)
+    target_link_options(${target} PRIVATE ${VARVE_LTO_LINK} -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/varve.map)
+    if(NOT VARVE_SANITIZE)
+        target_link_options(${target} PRIVATE -Wl,--no-undefined)
+    endif()
+endfunction()
