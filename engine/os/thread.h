@@ -14,9 +14,9 @@
 
 /* Ranks, in the order in which they may be nested. */
 enum {
-    VR_RANK_DB = 10,       /* db: stores, versions, background state */
-    VR_RANK_WRITE = 20,    /* db: the writer's turn */
-    VR_RANK_MANIFEST = 30, /* version: appending an edit */
+    VR_RANK_WRITE = 10,    /* db: the writer's turn */
+    VR_RANK_MANIFEST = 20, /* db: changing what the database consists of */
+    VR_RANK_DB = 30,       /* db: stores, views, snapshots, background state */
     VR_RANK_WAL = 40,      /* wal: segment list */
     VR_RANK_SYNC = 50,     /* wal: fdatasync */
     VR_RANK_TABLE = 60,    /* table: opening one, the cache's hand */
