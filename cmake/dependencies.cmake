@@ -61,7 +61,8 @@ if(NOT VARVE_RDKAFKA_ARCHIVE)
     target_link_libraries(varve_rdkafka INTERFACE PkgConfig::VARVE_SYSTEM_RDKAFKA)
     message(STATUS "librdkafka ${VARVE_RDKAFKA_VERSION}, shared, the system's")
     if(VARVE_RDKAFKA_VERSION VERSION_LESS 2.3.0)
-        message(WARNING "librdkafka ${VARVE_RDKAFKA_VERSION} can fail its idempotent producer after a lost connection (fixed in 2.3.0) "
-            "and does not notice a truncated topic (2.1.0). Run scripts/setup build, with npm installed, to get ${pin_version}.")
+        message(WARNING "librdkafka ${VARVE_RDKAFKA_VERSION} can fail its idempotent producer after a lost connection "
+            "(fixed in 2.3.0) and does not notice a truncated topic (2.1.0). "
+            "Run scripts/setup build, with npm installed, to get ${pin_version}.")
     endif()
 endif()

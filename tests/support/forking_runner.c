@@ -232,8 +232,8 @@ static unsigned write_results(FILE *tap, struct criterion_test **tests, struct r
         if (reports[i].outcome == SKIPPED) fprintf(tap, "ok - %s::%s  # SKIP %s\n", suite, name, reports[i].reason);
         if (reports[i].outcome == FAILED) fprintf(tap, "not ok - %s::%s %s\n", suite, name, reports[i].reason);
     }
-    printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Skipped: %u\n", counts[PASSED] + counts[FAILED], counts[PASSED],
-        counts[FAILED], counts[SKIPPED]);
+    printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Skipped: %u\n", counts[PASSED] + counts[FAILED],
+        counts[PASSED], counts[FAILED], counts[SKIPPED]);
     return counts[FAILED];
 }
 
@@ -249,7 +249,8 @@ int main(int argc, char **argv) {
     if (jobs < 1 || jobs > JOBS_MAX) jobs = JOBS_MAX;
     size_t sections = (size_t)(__stop_cr_tst - __start_cr_tst), count = 0;
     struct criterion_test **tests = calloc(sections + 1, sizeof *tests);
-    struct report *reports = mmap(NULL, (sections + 1) * sizeof *reports, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    size_t report_bytes = (sections + 1) * sizeof(struct report);
+    struct report *reports = mmap(NULL, report_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (!tests || reports == MAP_FAILED || sections > TESTS_MAX) return 2;
     for (size_t i = 0; i < sections; i++) {
         struct criterion_test *test = __start_cr_tst[i];
@@ -264,7 +265,7 @@ int main(int argc, char **argv) {
     FILE *tap = tap_path ? fopen(tap_path, "w") : NULL;
     unsigned failures = write_results(tap, tests, reports, count);
     if (tap) fclose(tap);
-    munmap(reports, (sections + 1) * sizeof *reports);
+    munmap(reports, report_bytes);
     free(tests);
     return failures ? 1 : 0;
 }
