@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 BENCH_ARGS ?=
 COMPARE_ARGS ?=
 
-.PHONY: all release dev asan tsan coverage demo test bench fuzz install format clean
+.PHONY: all release dev asan tsan coverage demo test bench fuzz install lint format clean
 
 all: release
 
@@ -45,6 +45,11 @@ fuzz:
 
 install: release
 	cmake --install build/release --prefix $(PREFIX)
+
+lint:
+	@scripts/setup lint
+	@scripts/build dev
+	run-clang-tidy -quiet -p build/dev '/(engine|changelog|cli)/'
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

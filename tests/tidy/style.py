@@ -125,6 +125,7 @@ class Source:
             if head.rstrip().endswith(";"):
                 head = ""
             elif head.rstrip().endswith("{"):
+                head = re.sub(r"__attribute__\s*\(\(.*?\)\)(?=[\s;{])|\bVR_[A-Z_]+\s*\([^()]*\)", " ", head)
                 end = i
                 while end < len(self.code) and not self.code[end].startswith("}"):
                     end += 1
@@ -448,7 +449,7 @@ def main():
             if not excuse:
                 offences.append("%s:%d: %s: %s" % (path, line, rule, message))
         failures += bool(offences)
-        print("\n".join(offences + ["%s - %s" % ("not ok" if offences else "ok", rule)]))
+        print("\n".join(offences + ["not ok - %s (%d)" % (rule, len(offences)) if offences else "ok - " + rule]))
     stale = [(EXCEPTIONS, e[3], "excuses nothing any more") for e in exceptions if e[0] in wanted and e not in used] + list_offences
     for path, line, message in stale:
         print("%s:%d: exceptions: %s" % (path, line, message))
