@@ -34,6 +34,11 @@ if(VARVE_SANITIZE)
     add_link_options(-fsanitize=${VARVE_SANITIZE})
 endif()
 
+# Edge coverage for libFuzzer, in the libraries above all: without it the fuzzer is blind.
+if(VARVE_FUZZ)
+    target_compile_options(varve_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # Fat objects: the installed static archive must serve a user who links without LTO, or with another compiler.
 set(VARVE_LTO_LINK -fno-lto)
 if(VARVE_LTO AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
