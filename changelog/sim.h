@@ -25,6 +25,10 @@ void vcl_sim_compact(vcl_sim *sim, const char *topic, int32_t partition, int64_t
 void vcl_sim_truncate(vcl_sim *sim, const char *topic, int32_t partition, int64_t offset);
 void vcl_sim_set_start(vcl_sim *sim, const char *topic, int32_t partition, int64_t offset);
 void vcl_sim_recreate(vcl_sim *sim, const char *topic);
+void vcl_sim_flip(vcl_sim *sim, const char *topic, int32_t partition, int64_t offset, size_t byte); /* of key, value and mark, one after the other */
+
+/* What transaction.timeout.ms does: aborts every open transaction and bumps its epoch, so that its producer finds itself fenced. */
+void vcl_sim_expire_transactions(vcl_sim *sim);
 
 /* Availability: while down every call answers VARVE_KAFKA with RETRIABLE. */
 void vcl_sim_set_down(vcl_sim *sim, bool down);
