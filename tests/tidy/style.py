@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.environ.get("VARVE_STYLE_ROOT") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXCEPTIONS = "tests/tidy/exceptions.txt"
 
 FILE_LINES_MAX = 800
