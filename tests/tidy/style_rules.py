@@ -12,7 +12,8 @@ CLEAN = {
     "include/varve/a.h": "/* It. */\nVARVE_API int varve_a(void);\n",
     "engine/base/b.h": "#include <stdint.h>\n",
     "engine/base/b.c": '#include "base/b.h"\n\nint vr_b(void) {\n    return 1; /* malloc( and TAB in comments are fine */\n}\n',
-    "engine/db/c.c": '#include "base/b.h"\n#include <varve/a.h>\n\nstatic int helper(fs *f) {\n    return f->open(f, "printf(");\n}\n\n'
+    "engine/db/c.c": '#include "base/b.h"\n#include <varve/a.h>\n\n'
+                     'static int helper(fs *f) {\n    return f->open(f, "printf(");\n}\n\n'
                      "int varve_a(void) {\n    return helper(0);\n}\n",
     "changelog/d.c": "#include <varve/a.h>\n#include <librdkafka/rdkafka.h>\n\nint vcl_d(void) {\n    return 1;\n}\n",
     "fuzz/fuzz_e.c":
