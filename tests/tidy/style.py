@@ -39,7 +39,7 @@ LAYERS = {
 # Where a library's or the system's header may be included. Everything else of the C library is free.
 HEADER_HOMES = {
     r"zstd.*\.h|zdict\.h": ["engine/table/"],
-    r"xxhash\.h": ["engine/base/"],
+    r"xxhash\.h": ["engine/base/", "changelog/"],
     r"librdkafka/.*": ["changelog/", "tests/", "bench/"],
     r"pthread\.h|threads\.h|unistd\.h|fcntl\.h|time\.h|sys/.*|linux/.*|dirent\.h|sched\.h|signal\.h": [
         "engine/os/", "changelog/", "cli/", "bench/", "examples/", "tests/", "fuzz/"],
