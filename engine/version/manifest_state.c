@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "version/edit_layout.h"
+#include "version/summary.h"
 
 typedef struct applier {
     const vr_mem *mem;
@@ -68,18 +69,6 @@ void vr_manifest_state_free(const vr_mem *mem, vr_manifest_state *state) {
     vr_manifest_state_init(state);
 }
 
-/* Copies the summary with keys of its own; both are empty on failure. */
-static bool summary_copy(vr_table_summary *to, const vr_table_summary *from) {
-    *to = *from;
-    to->min_key = to->max_key = (varve_buffer){0};
-    if (vr_buffer_set(&to->min_key, varve_buffer_slice(&from->min_key)) && vr_buffer_set(&to->max_key, varve_buffer_slice(&from->max_key))) {
-        return true;
-    }
-    varve_buffer_free(&to->min_key);
-    varve_buffer_free(&to->max_key);
-    return false;
-}
-
 static bool store_copy(const vr_mem *mem, vr_store_meta *to, const vr_store_meta *from) {
     *to = *from;
     to->position = (varve_buffer){0};
@@ -91,7 +80,7 @@ static bool store_copy(const vr_mem *mem, vr_store_meta *to, const vr_store_meta
     for (; done && to->table_count < from->table_count; to->table_count += done) {
         const vr_table_meta *table = &from->tables[to->table_count];
         to->tables[to->table_count] = *table;
-        done = summary_copy(&to->tables[to->table_count].summary, &table->summary);
+        done = vr_summary_copy(&to->tables[to->table_count].summary, &table->summary);
     }
     if (!done) store_free(mem, to);
     return done;
@@ -203,7 +192,7 @@ static varve_status apply_table_add(const applier *a, vr_store_meta *store) {
     if (table_known(state, field->number)) return contradict(a, "the table is there already");
     if (!vr_grow(a->mem, (void **)&store->tables, &store->table_capacity, store->table_count + 1, sizeof *store->tables)) return no_memory(a);
     vr_table_meta table = {.level = field->level, .number = field->number};
-    if (!summary_copy(&table.summary, &field->table)) return no_memory(a);
+    if (!vr_summary_copy(&table.summary, &field->table)) return no_memory(a);
     size_t at = table_place(store, field->number);
     memmove(&store->tables[at + 1], &store->tables[at], (store->table_count - at) * sizeof *store->tables);
     store->tables[at] = table;

@@ -27,8 +27,9 @@ typedef struct vr_table_file {
     _Atomic bool obsolete;       /* delete the file with the last reference */
     uint64_t number;
     vr_table_summary summary;    /* owned */
-    vr_mutex mutex;              /* rank TABLE: opening */
+    vr_mutex mutex;              /* opening; ranks just below TABLE, which the cache's mutex has */
     vr_table *_Atomic table;     /* NULL until opened */
+    _Atomic uint32_t miss_score; /* how often keys were looked for here in vain lately: see version_get.c */
 } vr_table_file;
 
 varve_status vr_table_file_create(const vr_version_env *env, uint64_t number, const vr_table_summary *summary, vr_table_file **file,
@@ -43,12 +44,18 @@ typedef struct vr_level {
     vr_table_file **files; /* level 0: newest (highest number) first; others: by min_key */
     size_t count;
     uint64_t bytes;
+    /* For searching: all keys of the level begin with the same `shared` bytes; the prefixes are vr_key_prefix() of what follows them. */
+    varve_slice shared;     /* into files[0]'s summary */
+    uint64_t *max_prefixes; /* one for each file, as files */
+    uint64_t *min_prefixes;
 } vr_level;
 
 typedef struct vr_version {
     _Atomic uint32_t refs;
     vr_mem mem;
     vr_level levels[VR_LEVELS];
+    uint32_t deep_levels; /* how many levels from 1 on have files, and which, rising: what a get has to look at */
+    uint8_t deep[VR_LEVELS];
 } vr_version;
 
 /* The version a store's meta describes. */
