@@ -4,6 +4,7 @@
  * Threads: any. The budget's counters are statistics that nothing else is published by, so their order is relaxed; a charge is
  * visible in held before it is in total, or the other way round, and who compares them allows for that.
  */
+#define _GNU_SOURCE /* qsort_r */
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -128,4 +129,8 @@ bool vr_buffer_set(varve_buffer *buffer, varve_slice content) {
     if (content.size) memcpy(buffer->data, content.data, content.size);
     buffer->size = content.size;
     return true;
+}
+
+void vr_sort(void *items, size_t count, size_t item_size, int (*compare)(const void *a, const void *b, void *context), void *context) {
+    qsort_r(items, count, item_size, compare, context);
 }

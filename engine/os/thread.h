@@ -14,6 +14,7 @@
 
 /* Ranks, in the order in which they may be nested. */
 enum {
+    VR_RANK_HANDLE = 5,    /* db: a feed's or bulk's own state */
     VR_RANK_WRITE = 10,    /* db: the writer's turn */
     VR_RANK_MANIFEST = 20, /* db: changing what the database consists of */
     VR_RANK_DB = 30,       /* db: stores, views, snapshots, background state */
