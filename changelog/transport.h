@@ -60,8 +60,8 @@ typedef struct vcl_transport_ops {
                                   varve_error *err);
     void (*producer_close)(vcl_producer *producer); /* aborts nothing: the broker does, or the successor */
     varve_status (*begin)(vcl_producer *producer, varve_error *err);
-    /* Queues records, in order; waits while the queue is full. Key, value and mark memory is used until a commit or abort has returned other
-     * than with RETRIABLE, or until the producer is closed. An empty key or value may have data NULL. */
+    /* Queues records, in order; waits while the queue is full. Key, value and mark memory is used until commit or abort has succeeded or failed
+     * with FATAL, or the producer is closed. An empty key or value may have data NULL. */
     varve_status (*produce)(vcl_producer *producer, const char *topic, int32_t partition, const vcl_record *records, size_t count, varve_error *err);
     /* Returns when the transaction is committed: all of its records are in the log, in order. *next_offset: after its last record, -1 where not known. */
     varve_status (*commit)(vcl_producer *producer, uint32_t timeout_ms, int64_t *next_offset, varve_error *err);
