@@ -19,11 +19,12 @@ typedef struct vr_table_builder_options {
 } vr_table_builder_options;
 
 /* Creates the file at path (must not exist). On failure of any call: vr_table_builder_abandon(). */
-varve_status vr_table_builder_create(const vr_env *env, vr_budget *budget, const char *path, const vr_table_builder_options *options,
-                                     vr_table_builder **builder, varve_error *err);
+varve_status vr_table_builder_create(const vr_env *env, vr_budget *budget, const char *path,
+                                     const vr_table_builder_options *options, vr_table_builder **builder, varve_error *err);
 
 /* Adds an entry after all before it in cursor order (asserted). */
-varve_status vr_table_builder_add(vr_table_builder *builder, varve_slice key, uint64_t trailer, varve_slice value, varve_error *err);
+varve_status vr_table_builder_add(vr_table_builder *builder, varve_slice key, uint64_t trailer, varve_slice value,
+                                  varve_error *err);
 
 uint64_t vr_table_builder_bytes(const vr_table_builder *builder); /* written so far, for cutting outputs */
 uint64_t vr_table_builder_entries(const vr_table_builder *builder);

@@ -1,9 +1,9 @@
 /*
  * table/cache.h - decompressed, verified blocks in memory, found without a lookup: each open table owns one atomic slot per block.
  *
- * A reader inside an epoch loads the slot and uses the block. The cache evicts with a CLOCK hand over the slots of all open tables when the budget's
- * total is above its limit: it empties the slot and retires the block into the epoch. Blocks have a reference count only for iterators, which
- * outlive epochs.
+ * A reader inside an epoch loads the slot and uses the block. The cache evicts with a CLOCK hand over the slots of all open
+ * tables when the budget's total is above its limit: it empties the slot and retires the block into the epoch. Blocks have a
+ * reference count only for iterators, which outlive epochs.
  *
  * Threads: any.
  */
