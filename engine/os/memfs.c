@@ -238,8 +238,9 @@ static varve_status memfs_rename(vr_fs *fs, const char *from, const char *to, va
     memfs_place source;
     memfs_place place;
     memfs_entry *entry;
-    varve_status status = find_entry(memfs, "rename", from, &source, &entry, err);
+    varve_status status = vr_memfs_find_place(memfs, from, &source, err);
     if (status == VARVE_OK) status = vr_memfs_find_place(memfs, to, &place, err);
+    if (status == VARVE_OK) status = find_entry(memfs, "rename", from, &source, &entry, err);
     if (status != VARVE_OK) goto out;
     memfs_node *moved = entry->now;
     memfs_entry *target = vr_memfs_dir_find(place.dir, place.name, place.name_size);
@@ -270,6 +271,7 @@ static varve_status add_entry(vr_memfs *memfs, const char *path, memfs_node *nod
     if (status != VARVE_OK) return status;
     memfs_entry *entry = place.name_size == 0 ? NULL : vr_memfs_dir_find(place.dir, place.name, place.name_size);
     if (place.name_size == 0 || (entry && entry->now)) return vr_error_os(err, EEXIST, "cannot create %s", path);
+    if (node && node->directory) return vr_error_set(err, VARVE_UNSUPPORTED, "cannot create %s as a link to a directory", path);
     entry = vr_memfs_dir_add(place.dir, place.name, place.name_size);
     if (entry && !node) node = vr_memfs_node_create(memfs, true);
     if (!entry || !node) {
@@ -285,9 +287,6 @@ static varve_status memfs_link(vr_fs *fs, const char *from, const char *to, varv
     begin_change(memfs, "link", from);
     memfs_node *node;
     varve_status status = vr_memfs_find(memfs, "link", from, &node, err);
-    if (status == VARVE_OK && node->directory) {
-        status = vr_error_set(err, VARVE_UNSUPPORTED, "cannot link %s: it is a directory", from);
-    }
     if (status == VARVE_OK) status = add_entry(memfs, to, node, err);
     vr_mutex_unlock(&memfs->mutex);
     return status;

@@ -59,19 +59,24 @@ static int open_fd(const char *path, int flags) {
     return above_standard(fd);
 }
 
+static varve_status not_regular(const char *path, varve_error *err) {
+    return vr_error_set(err, VARVE_INVALID, "cannot open %s: it is not a regular file", path);
+}
+
 /* O_NONBLOCK: opening a FIFO must not wait for its other end. It means nothing to a regular file. */
 static varve_status open_regular(const char *path, int flags, int *fd, varve_error *err) {
     int opened = open_fd(path, flags | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
     if (opened < 0 && errno == ELOOP) {
         return vr_error_os(err, ELOOP, "cannot open %s, symbolic links are not followed", path);
     }
-    if (opened < 0) return vr_error_os(err, errno, "cannot open %s", path);
+    if (opened < 0 && errno != EISDIR && errno != ENXIO) return vr_error_os(err, errno, "cannot open %s", path);
+    if (opened < 0) return not_regular(path, err); /* a directory to be written, a FIFO or socket that nobody reads */
     struct stat stat;
     varve_status status = VARVE_OK;
     if (fstat(opened, &stat) != 0) {
         status = vr_error_os(err, errno, "cannot examine %s", path);
     } else if (!S_ISREG(stat.st_mode)) {
-        status = vr_error_set(err, VARVE_INVALID, "cannot open %s: it is not a regular file", path);
+        status = not_regular(path, err);
     }
     if (status != VARVE_OK) {
         close(opened);
