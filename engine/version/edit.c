@@ -156,25 +156,28 @@ varve_status vr_edit_encode(const vr_edit *edit, varve_buffer *out, varve_error 
 /* --- Decoding ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct decoder {
-    varve_slice in;     /* of the current field's content */
-    const char *start;  /* of the edit */
+    varve_slice in;    /* of the current field's content */
+    const char *start; /* of the edit */
     const char *file;
-    uint64_t offset;    /* of the edit in file */
-    const char *field;  /* name of the current one */
+    uint64_t offset;   /* of the edit in file */
+    const char *field; /* name of the current one */
     varve_status status;
     varve_error *err;
 } decoder;
 
 static void refuse(decoder *d, const char *at, const char *part, uint64_t found, uint64_t least, uint64_t most) {
     if (d->status != VARVE_OK) return;
-    d->status = vr_error_set(d->err, VARVE_CORRUPTION, "%s: offset %" PRIu64 ": %s of %s is %" PRIu64 ", allowed are %" PRIu64
-                             " to %" PRIu64, d->file, d->offset + (uint64_t)(at - d->start), part, d->field, found, least, most);
+    d->status = vr_error_set(d->err, VARVE_CORRUPTION,
+                             "%s: offset %" PRIu64 ": %s of %s is %" PRIu64 ", allowed are %" PRIu64 " to %" PRIu64, d->file,
+                             d->offset + (uint64_t)(at - d->start), part, d->field, found, least, most);
 }
 
 static void refuse_short(decoder *d, const char *part) {
     if (d->status != VARVE_OK) return;
-    d->status = vr_error_set(d->err, VARVE_CORRUPTION, "%s: offset %" PRIu64 ": %s of %s is cut off or no shortest-form number: %zu "
-                             "bytes are left", d->file, d->offset + (uint64_t)(d->in.data - d->start), part, d->field, d->in.size);
+    d->status = vr_error_set(d->err, VARVE_CORRUPTION,
+                             "%s: offset %" PRIu64 ": %s of %s is cut off or no shortest-form number: %zu "
+                             "bytes are left",
+                             d->file, d->offset + (uint64_t)(d->in.data - d->start), part, d->field, d->in.size);
 }
 
 static uint64_t take_number(decoder *d, const char *part, uint64_t least, uint64_t most) {
@@ -293,8 +296,10 @@ static varve_status decode_field(decoder *d, varve_slice *rest, vr_edit *edit) {
     if (d->status != VARVE_OK) return d->status;
     if (!kind_of_tag(tag, &kind)) {
         if (tag & 1) return VARVE_OK;
-        return vr_error_set(d->err, VARVE_UNSUPPORTED, "%s: offset %" PRIu64 ": field with tag %" PRIu64
-                            " was written by a newer version and must not be skipped", d->file, d->offset + (uint64_t)(at - d->start), tag);
+        return vr_error_set(d->err, VARVE_UNSUPPORTED,
+                            "%s: offset %" PRIu64 ": field with tag %" PRIu64
+                            " was written by a newer version and must not be skipped",
+                            d->file, d->offset + (uint64_t)(at - d->start), tag);
     }
     vr_edit_field *field = vr_edit_add(edit, kind, d->err);
     if (!field) return VARVE_NOMEM;

@@ -22,8 +22,8 @@ enum {
 #define VR_COMPRESSION_BIAS 7 /* makes the lowest level 0 */
 
 typedef struct vr_edit_layout {
-    uint32_t tag;      /* even: a reader that does not know it must refuse the edit */
-    unsigned parts;    /* VR_PART_* */
+    uint32_t tag;   /* even: a reader that does not know it must refuse the edit */
+    unsigned parts; /* VR_PART_* */
     const char *name;
 } vr_edit_layout;
 

@@ -1,8 +1,8 @@
 /*
  * version/file_ref.c - a table file that versions and cursors share: opened when first read, closed with the last reference.
  *
- * Invariants: `table` goes from NULL to the open table once; a file marked obsolete is in no version that can still be made current.
- * Threads: any, side by side, as long as each holds a reference.
+ * Invariants: `table` goes from NULL to the open table once; a file marked obsolete is in no version that can still be made
+ * current. Threads: any, side by side, as long as each holds a reference.
  */
 #include "base/check.h"
 #include "base/error.h"

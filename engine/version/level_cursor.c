@@ -1,8 +1,9 @@
 /*
- * version/level_cursor.c - one cursor over files that do not overlap and stand in order: opens each when it gets there, lets go of it when it leaves.
+ * version/level_cursor.c - one cursor over files that do not overlap and stand in order: opens each when it gets there, lets go of
+ * it when it leaves.
  *
- * Invariants: `inner` is a cursor of files[at], or NULL; the cursor is valid exactly when inner is; all versions of a key are in one file.
- * Threads: one at a time, as for every cursor. It holds a reference on each of its files.
+ * Invariants: `inner` is a cursor of files[at], or NULL; the cursor is valid exactly when inner is; all versions of a key are in
+ * one file. Threads: one at a time, as for every cursor. It holds a reference on each of its files.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -202,8 +203,8 @@ static bool is_inside(const vr_table_file *file, varve_slice from, varve_slice t
 }
 
 /* Appends a cursor over the files of the run of files that are inside the bounds, if any is. */
-static varve_status add_cursor(const vr_version *version, vr_table_file **files, size_t count, vr_table_access access, varve_slice from,
-                               varve_slice to, vr_cursor **cursors, size_t *used, varve_error *err) {
+static varve_status add_cursor(const vr_version *version, vr_table_file **files, size_t count, vr_table_access access,
+                               varve_slice from, varve_slice to, vr_cursor **cursors, size_t *used, varve_error *err) {
     while (count > 0 && !is_inside(files[0], from, to)) files++, count--;
     while (count > 0 && !is_inside(files[count - 1], from, to)) count--;
     if (count == 0) return VARVE_OK;

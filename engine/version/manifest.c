@@ -1,14 +1,15 @@
 /*
- * version/manifest.c - creating, opening, appending to and rewriting the manifest. The bytes: manifest_format.c; what they add up to: manifest_state.c.
+ * version/manifest.c - creating, opening, appending to and rewriting the manifest. The bytes: manifest_format.c; what they add up
+ * to: manifest_state.c.
  *
- * An append: encode; decode what was encoded, so that nothing is written that could not be read; stage the state it leads to; write the record at
- * `end`; sync; write the commit slot; make the staged state the state. The slot is not synced: the next append's sync takes it along, and until then the
- * record behind the committed length counts by its chain hash.
- * A rewrite: the staged state is written to MANIFEST.new, synced, renamed over MANIFEST, the directory synced.
+ * An append: encode; decode what was encoded, so that nothing is written that could not be read; stage the state it leads to; write
+ * the record at `end`; sync; write the commit slot; make the staged state the state. The slot is not synced: the next append's sync
+ * takes it along, and until then the record behind the committed length counts by its chain hash. A rewrite: the staged state is
+ * written to MANIFEST.new, synced, renamed over MANIFEST, the directory synced.
  *
- * Invariants: [0, end) of the file is synced, but for the newest slot; `torn` is set while bytes behind `end` may be there, and these are cut off before
- * the next record goes there, lest an old record's bytes fit the new chain. Once `latched` has a code nothing is written any more.
- * Threads: the caller's lock, for everything.
+ * Invariants: [0, end) of the file is synced, but for the newest slot; `torn` is set while bytes behind `end` may be there, and
+ * these are cut off before the next record goes there, lest an old record's bytes fit the new chain. Once `latched` has a code
+ * nothing is written any more. Threads: the caller's lock, for everything.
  */
 #include "version/manifest.h"
 
@@ -32,12 +33,12 @@ struct vr_manifest {
     bool read_only;
     /* Guarded by the caller. */
     vr_file *file;
-    uint64_t seed;           /* of the chain and the slots */
-    uint64_t end, chain;     /* where the next record goes, and the chain hash there */
-    uint64_t generation;     /* of the newest slot */
+    uint64_t seed;       /* of the chain and the slots */
+    uint64_t end, chain; /* where the next record goes, and the chain hash there */
+    uint64_t generation; /* of the newest slot */
     bool torn;
     bool slot_unsynced;
-    uint64_t state_bytes;    /* about what the state took when it was last written as a whole, or looked at for it */
+    uint64_t state_bytes; /* about what the state took when it was last written as a whole, or looked at for it */
     varve_error latched;
     vr_manifest_state state;
 };
@@ -118,17 +119,20 @@ static void image_commit(image *img) {
 }
 
 /*
- * Writes the image to MANIFEST.new, puts it in MANIFEST's place, durably, and leaves it open in *file. On failure *doubt tells whether the old or the new one may
- * now be found under the name; where it is certain that it is the old one, the new one is removed.
+ * Writes the image to MANIFEST.new, puts it in MANIFEST's place, durably, and leaves it open in *file. On failure *doubt tells
+ * whether the old or the new one may now be found under the name; where it is certain that it is the old one, the new one is
+ * removed.
  */
-static varve_status image_install(const vr_env *env, const char *dir, const image *img, vr_file **file, bool *doubt, varve_error *err) {
+static varve_status image_install(const vr_env *env, const char *dir, const image *img, vr_file **file, bool *doubt,
+                                  varve_error *err) {
     char fresh[VR_PATH_BYTES_MAX], path[VR_PATH_BYTES_MAX];
     vr_file *written = NULL;
     *doubt = false;
     if (!vr_path_join(fresh, dir, VR_NAME_MANIFEST_NEW) || !vr_path_join(path, dir, VR_NAME_MANIFEST)) {
         return vr_error_set(err, VARVE_TOO_LARGE, "%.200s...: the path is too long", dir);
     }
-    varve_status status = vr_fs_open(env->fs, fresh, VR_OPEN_READ | VR_OPEN_WRITE | VR_OPEN_CREATE | VR_OPEN_TRUNCATE, &written, err);
+    varve_status status =
+        vr_fs_open(env->fs, fresh, VR_OPEN_READ | VR_OPEN_WRITE | VR_OPEN_CREATE | VR_OPEN_TRUNCATE, &written, err);
     if (status == VARVE_OK) status = vr_file_pwrite(written, img->bytes.data, img->bytes.size, 0, err);
     if (status == VARVE_OK) status = vr_file_sync(written, err);
     if (status == VARVE_OK) {
@@ -150,7 +154,8 @@ static varve_status image_install(const vr_env *env, const char *dir, const imag
 
 static varve_status manifest_new(const vr_env *env, const char *dir, vr_manifest **manifest, varve_error *err) {
     char path[VR_PATH_BYTES_MAX];
-    if (!vr_path_join(path, dir, VR_NAME_MANIFEST)) return vr_error_set(err, VARVE_TOO_LARGE, "%.200s...: the path is too long", dir);
+    if (!vr_path_join(path, dir, VR_NAME_MANIFEST))
+        return vr_error_set(err, VARVE_TOO_LARGE, "%.200s...: the path is too long", dir);
     vr_manifest *m = vr_zalloc(&env->mem, sizeof *m);
     if (!m) return vr_error_nomem(err, sizeof *m, "a manifest");
     m->env = env;
@@ -242,8 +247,8 @@ static varve_status replay(const vr_mem *mem, vr_manifest_reader *reader, vr_man
 }
 
 /*
- * Makes durable what was replayed, before anybody acts on it: a process that died may have left behind a record that it did not sync, or a rewritten
- * file whose name it did not. Removes what a rewrite that was cut short left.
+ * Makes durable what was replayed, before anybody acts on it: a process that died may have left behind a record that it did not
+ * sync, or a rewritten file whose name it did not. Removes what a rewrite that was cut short left.
  */
 static varve_status settle(vr_manifest *m, uint64_t committed, varve_error *err) {
     char leftover[VR_PATH_BYTES_MAX];
@@ -295,7 +300,8 @@ varve_status vr_manifest_scan(const vr_mem *mem, varve_slice file, const char *n
 
 /* --- Appending -------------------------------------------------------------------------------------------------------------- */
 
-/* Puts a sealed record at the end and syncs it. Running out of space leaves no doubt, as nothing of it counts yet: writing may go on later. */
+/* Puts a sealed record at the end and syncs it. Running out of space leaves no doubt, as nothing of it counts yet: writing may go
+ * on later. */
 static varve_status write_record(vr_manifest *m, const varve_buffer *record, varve_error *err) {
     varve_error failure = {0};
     varve_status status = VARVE_OK;
@@ -396,7 +402,8 @@ out:
 
 /* --- Copying ---------------------------------------------------------------------------------------------------------------- */
 
-varve_status vr_manifest_write_copy(const vr_env *env, const vr_manifest_state *state, const vr_edit *extra, const char *dir, varve_error *err) {
+varve_status vr_manifest_write_copy(const vr_env *env, const vr_manifest_state *state, const vr_edit *extra, const char *dir,
+                                    varve_error *err) {
     image img = {0};
     vr_file *file = NULL;
     bool doubt;
@@ -407,7 +414,8 @@ varve_status vr_manifest_write_copy(const vr_env *env, const vr_manifest_state *
     if (status != VARVE_OK) goto out;
     image_commit(&img);
     status = vr_manifest_scan(&env->mem, varve_buffer_slice(&img.bytes), VR_NAME_MANIFEST, &failure);
-    if (status == VARVE_CORRUPTION) status = vr_error_set(err, VARVE_INTERNAL, "a copy of the manifest would not be readable: %s", failure.message);
+    if (status == VARVE_CORRUPTION)
+        status = vr_error_set(err, VARVE_INTERNAL, "a copy of the manifest would not be readable: %s", failure.message);
     if (status == VARVE_OK) status = image_install(env, dir, &img, &file, &doubt, err);
     if (status == VARVE_OK) status = vr_file_close(file, err);
 out:

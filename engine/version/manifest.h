@@ -1,12 +1,14 @@
 /*
  * version/manifest.h - the manifest: an append-only file of edits with a committed length and a chained hash.
  *
- * The file begins with a header page that holds magic, version and two commit slots, written in turn after an edit has been synced: generation,
- * committed length, chain hash at that length, xxh3 of the slot. Each edit record carries the chain hash: xxh3 of its bytes seeded with the record
- * before it. A file shorter than its committed length, or whose chain does not fit, is VARVE_CORRUPTION; whole records beyond it were written by a
- * process that died before it noted them, and count. doc/format-manifest.md is normative.
+ * The file begins with a header page that holds magic, version and two commit slots, written in turn after an edit has been synced:
+ * generation, committed length, chain hash at that length, xxh3 of the slot. Each edit record carries the chain hash: xxh3 of its
+ * bytes seeded with the record before it. A file shorter than its committed length, or whose chain does not fit, is
+ * VARVE_CORRUPTION; whole records beyond it were written by a process that died before it noted them, and count.
+ * doc/format-manifest.md is normative.
  *
- * The state is what all edits together say. Threads: state is guarded by the caller; append by one thread at a time (the caller's mutex).
+ * The state is what all edits together say. Threads: state is guarded by the caller; append by one thread at a time (the caller's
+ * mutex).
  */
 #ifndef VR_VERSION_MANIFEST_H
 #define VR_VERSION_MANIFEST_H
@@ -59,20 +61,23 @@ void vr_manifest_close(vr_manifest *manifest);
 const vr_manifest_state *vr_manifest_state_of(const vr_manifest *manifest);
 
 /*
- * Makes the edit durable and applies it to the state; an edit that contradicts the state (adds a table twice, names an unknown store) is
- * VARVE_INTERNAL and changes nothing. Fields count in their order: a table that moves is removed before it is added. A failed write or sync latches the
- * manifest: VARVE_READ_ONLY from then on, and whether the edit is durable is in doubt, so that no file it names may be removed. VARVE_NO_SPACE from
- * the write does not: it changed nothing, and the next append may succeed.
- * Rewrites the file as one edit when it has grown beyond both 1 MiB and four times the state's own size (a new file, renamed into place).
+ * Makes the edit durable and applies it to the state; an edit that contradicts the state (adds a table twice, names an unknown
+ * store) is VARVE_INTERNAL and changes nothing. Fields count in their order: a table that moves is removed before it is added. A
+ * failed write or sync latches the manifest: VARVE_READ_ONLY from then on, and whether the edit is durable is in doubt, so that no
+ * file it names may be removed. VARVE_NO_SPACE from the write does not: it changed nothing, and the next append may succeed.
+ * Rewrites the file as one edit when it has grown beyond both 1 MiB and four times the state's own size (a new file, renamed into
+ * place).
  */
 varve_status vr_manifest_append(vr_manifest *manifest, const vr_edit *edit, varve_error *err);
 
-/* Writes a manifest that says the same as state (but: what changes is in extra, applied after it) into another directory: for checkpoints. */
-varve_status vr_manifest_write_copy(const vr_env *env, const vr_manifest_state *state, const vr_edit *extra, const char *dir, varve_error *err);
+/* Writes a manifest that says the same as state (but: what changes is in extra, applied after it) into another directory: for
+ * checkpoints. */
+varve_status vr_manifest_write_copy(const vr_env *env, const vr_manifest_state *state, const vr_edit *extra, const char *dir,
+                                    varve_error *err);
 
 /* Inspection: one line for each record's fields. */
-varve_status vr_manifest_dump(const vr_env *env, const char *path, varve_status (*visit)(void *context, const char *line), void *context,
-                              varve_error *err);
+varve_status vr_manifest_dump(const vr_env *env, const char *path, varve_status (*visit)(void *context, const char *line),
+                              void *context, varve_error *err);
 
 /* Decodes a manifest file's bytes in memory; for fuzzing. */
 varve_status vr_manifest_scan(const vr_mem *mem, varve_slice file, const char *name, varve_error *err);

@@ -43,8 +43,11 @@ static void say_bytes(line *l, const char *label, const char *data, size_t size)
 }
 
 static void say_table(line *l, const vr_table_summary *table) {
-    say(l, " id %016" PRIx64 " bytes %" PRIu64 " entries %" PRIu64 " tombstones %" PRIu64 " raw %" PRIu64 " sequences %" PRIu64 " to %" PRIu64,
-        table->table_id, table->file_bytes, table->entries, table->tombstones, table->raw_bytes, table->min_sequence, table->max_sequence);
+    say(l,
+        " id %016" PRIx64 " bytes %" PRIu64 " entries %" PRIu64 " tombstones %" PRIu64 " raw %" PRIu64 " sequences %" PRIu64
+        " to %" PRIu64,
+        table->table_id, table->file_bytes, table->entries, table->tombstones, table->raw_bytes, table->min_sequence,
+        table->max_sequence);
     say_bytes(l, "from", table->min_key.data, table->min_key.size);
     say_bytes(l, "to", table->max_key.data, table->max_key.size);
 }
@@ -72,8 +75,8 @@ void vr_edit_describe(const vr_edit_field *field, char *out, size_t size) {
 
 typedef varve_status visit_fn(void *context, const char *line);
 
-static varve_status dump_record(const vr_mem *mem, const vr_manifest_reader *reader, varve_slice bytes, uint64_t offset, visit_fn *visit,
-                                void *context, varve_error *err) {
+static varve_status dump_record(const vr_mem *mem, const vr_manifest_reader *reader, varve_slice bytes, uint64_t offset,
+                                visit_fn *visit, void *context, varve_error *err) {
     char text[LINE_BYTES];
     vr_edit edit;
     line l = {text, sizeof text, 0};
@@ -91,7 +94,8 @@ static varve_status dump_record(const vr_mem *mem, const vr_manifest_reader *rea
     return status;
 }
 
-static varve_status dump_bytes(const vr_mem *mem, varve_slice file, const char *path, visit_fn *visit, void *context, varve_error *err) {
+static varve_status dump_bytes(const vr_mem *mem, varve_slice file, const char *path, visit_fn *visit, void *context,
+                               varve_error *err) {
     char text[LINE_BYTES];
     line l = {text, sizeof text, 0};
     vr_manifest_reader reader;
@@ -99,8 +103,8 @@ static varve_status dump_bytes(const vr_mem *mem, varve_slice file, const char *
     uint64_t offset;
     varve_status status = vr_manifest_reader_open(&reader, file, path, err);
     if (status != VARVE_OK) return status;
-    say(&l, "manifest version %u, %zu bytes, committed %" PRIu64 ", generation %" PRIu64, VR_MANIFEST_VERSION, file.size, reader.slot.length,
-        reader.slot.generation);
+    say(&l, "manifest version %u, %zu bytes, committed %" PRIu64 ", generation %" PRIu64, VR_MANIFEST_VERSION, file.size,
+        reader.slot.length, reader.slot.generation);
     status = visit(context, text);
     while (status == VARVE_OK) {
         status = vr_manifest_reader_next(&reader, &bytes, &offset, err);
@@ -113,8 +117,8 @@ static varve_status dump_bytes(const vr_mem *mem, varve_slice file, const char *
     return visit(context, text);
 }
 
-varve_status vr_manifest_dump(const vr_env *env, const char *path, varve_status (*visit)(void *context, const char *line), void *context,
-                              varve_error *err) {
+varve_status vr_manifest_dump(const vr_env *env, const char *path, varve_status (*visit)(void *context, const char *line),
+                              void *context, varve_error *err) {
     vr_file *file = NULL;
     char *bytes = NULL;
     size_t size = 0;

@@ -13,9 +13,9 @@
  *     record  u64 chain hash: xxh3 of the rest of the record, seeded with the chain hash before it (of the first: with the seed)
  *             u32 edit's bytes; u32 reserved, 0; the edit
  *
- * Writing: record, sync, slot. So a slot never speaks of a record that was not synced, and what it speaks of must be there and fit the chain.
- * Records behind the committed length were written by a process that died before it noted them (or lost the slot, which is not
- * synced by itself): whole ones count, the first that does not fit the chain ends the file.
+ * Writing: record, sync, slot. So a slot never speaks of a record that was not synced, and what it speaks of must be there and fit
+ * the chain. Records behind the committed length were written by a process that died before it noted them (or lost the slot, which
+ * is not synced by itself): whole ones count, the first that does not fit the chain ends the file.
  */
 #include "version/manifest_format.h"
 
@@ -63,20 +63,25 @@ uint64_t vr_manifest_record_seal(char *record, size_t edit_bytes, uint64_t chain
 
 static varve_status check_header(varve_slice file, const char *name, varve_error *err) {
     if (file.size < VR_MANIFEST_PAGE_BYTES) {
-        return vr_error_set(err, VARVE_CORRUPTION, "%s: is %zu bytes long, its header alone has %u", name, file.size, VR_MANIFEST_PAGE_BYTES);
+        return vr_error_set(err, VARVE_CORRUPTION, "%s: is %zu bytes long, its header alone has %u", name, file.size,
+                            VR_MANIFEST_PAGE_BYTES);
     }
     if (memcmp(file.data, VR_MANIFEST_MAGIC, 8) != 0) {
-        return vr_error_set(err, VARVE_CORRUPTION, "%s: offset 0: the magic is not that of a manifest, \"" VR_MANIFEST_MAGIC "\"", name);
+        return vr_error_set(err, VARVE_CORRUPTION, "%s: offset 0: the magic is not that of a manifest, \"" VR_MANIFEST_MAGIC "\"",
+                            name);
     }
     uint64_t found = vr_get64(file.data + HEADER_HASHED_BYTES), expected = vr_hash(file.data, HEADER_HASHED_BYTES);
     if (found != expected) {
-        return vr_error_set(err, VARVE_CORRUPTION, "%s: offset %u: the header's checksum is %016" PRIx64 ", its bytes have %016" PRIx64, name,
+        return vr_error_set(err, VARVE_CORRUPTION,
+                            "%s: offset %u: the header's checksum is %016" PRIx64 ", its bytes have %016" PRIx64, name,
                             HEADER_HASHED_BYTES, found, expected);
     }
     uint32_t version = vr_get32(file.data + 8), flags = vr_get32(file.data + 12);
     if (version != VR_MANIFEST_VERSION || flags != 0) {
-        return vr_error_set(err, VARVE_UNSUPPORTED, "%s: offset 8: format version %" PRIu32 " with flags %" PRIx32
-                            " is not known; this library reads version %u with flags 0", name, version, flags, VR_MANIFEST_VERSION);
+        return vr_error_set(err, VARVE_UNSUPPORTED,
+                            "%s: offset 8: format version %" PRIu32 " with flags %" PRIx32
+                            " is not known; this library reads version %u with flags 0",
+                            name, version, flags, VR_MANIFEST_VERSION);
     }
     return VARVE_OK;
 }
@@ -88,14 +93,17 @@ static varve_status check_slot(varve_slice file, const char *name, uint64_t seed
     if (vr_get64(at) != slot_hash(at, seed, number)) return VARVE_OK;
     vr_manifest_slot slot = {vr_get64(at + 8), vr_get64(at + 16), vr_get64(at + 24)};
     if (slot.generation == 0 || slot.generation == UINT64_MAX || (slot.generation & 1) != number) {
-        return vr_error_set(err, VARVE_CORRUPTION, "%s: offset %" PRIu64 ": generation of commit slot %" PRIu64 " is %" PRIu64
-                            ", allowed is an %s one from 1", name, vr_manifest_slot_offset(number) + 8, number, slot.generation,
-                            number ? "odd" : "even");
+        return vr_error_set(err, VARVE_CORRUPTION,
+                            "%s: offset %" PRIu64 ": generation of commit slot %" PRIu64 " is %" PRIu64
+                            ", allowed is an %s one from 1",
+                            name, vr_manifest_slot_offset(number) + 8, number, slot.generation, number ? "odd" : "even");
     }
     if (slot.length < VR_MANIFEST_PAGE_BYTES || slot.length > VR_MANIFEST_BYTES_MAX) {
-        return vr_error_set(err, VARVE_CORRUPTION, "%s: offset %" PRIu64 ": committed length of slot %" PRIu64 " is %" PRIu64
-                            ", allowed are %u to %" PRIu64, name, vr_manifest_slot_offset(number) + 16, number, slot.length,
-                            VR_MANIFEST_PAGE_BYTES, (uint64_t)VR_MANIFEST_BYTES_MAX);
+        return vr_error_set(err, VARVE_CORRUPTION,
+                            "%s: offset %" PRIu64 ": committed length of slot %" PRIu64 " is %" PRIu64
+                            ", allowed are %u to %" PRIu64,
+                            name, vr_manifest_slot_offset(number) + 16, number, slot.length, VR_MANIFEST_PAGE_BYTES,
+                            (uint64_t)VR_MANIFEST_BYTES_MAX);
     }
     if (slot.generation > newest->generation) *newest = slot;
     return VARVE_OK;
@@ -111,8 +119,8 @@ varve_status vr_manifest_reader_open(vr_manifest_reader *reader, varve_slice fil
         if (status != VARVE_OK) return status;
     }
     if (newest.generation == 0) {
-        return vr_error_set(err, VARVE_CORRUPTION, "%s: offsets %u and %u: neither commit slot is valid", name, VR_MANIFEST_SECTOR_BYTES,
-                            2 * VR_MANIFEST_SECTOR_BYTES);
+        return vr_error_set(err, VARVE_CORRUPTION, "%s: offsets %u and %u: neither commit slot is valid", name,
+                            VR_MANIFEST_SECTOR_BYTES, 2 * VR_MANIFEST_SECTOR_BYTES);
     }
     if (file.size < newest.length) {
         return vr_error_set(err, VARVE_CORRUPTION, "%s: is %zu bytes long, its commit record says %" PRIu64, name, file.size,
@@ -122,13 +130,17 @@ varve_status vr_manifest_reader_open(vr_manifest_reader *reader, varve_slice fil
     return VARVE_OK;
 }
 
-static varve_status refuse_record(const vr_manifest_reader *reader, const char *field, uint64_t found, uint64_t allowed, varve_error *err) {
-    return vr_error_set(err, VARVE_CORRUPTION, "%s: offset %" PRIu64 ": %s of the record is %" PRIu64 ", allowed is %" PRIu64
-                        " (committed length %" PRIu64 ")", reader->name, reader->offset, field, found, allowed, reader->slot.length);
+static varve_status refuse_record(const vr_manifest_reader *reader, const char *field, uint64_t found, uint64_t allowed,
+                                  varve_error *err) {
+    return vr_error_set(err, VARVE_CORRUPTION,
+                        "%s: offset %" PRIu64 ": %s of the record is %" PRIu64 ", allowed is %" PRIu64 " (committed length %" PRIu64
+                        ")",
+                        reader->name, reader->offset, field, found, allowed, reader->slot.length);
 }
 
 /* Checks the record at reader->offset, which has to end at or before limit. */
-static varve_status check_record(const vr_manifest_reader *reader, uint64_t limit, uint64_t *chain, varve_slice *edit, varve_error *err) {
+static varve_status check_record(const vr_manifest_reader *reader, uint64_t limit, uint64_t *chain, varve_slice *edit,
+                                 varve_error *err) {
     uint64_t left = limit - reader->offset;
     if (left < VR_MANIFEST_RECORD_HEADER_BYTES) {
         return refuse_record(reader, "the header size", left, VR_MANIFEST_RECORD_HEADER_BYTES, err);
@@ -152,7 +164,8 @@ varve_status vr_manifest_reader_next(vr_manifest_reader *reader, varve_slice *ed
     if (reader->offset == reader->slot.length && reader->chain != reader->slot.chain) {
         return refuse_record(reader, "the chain hash at the end", reader->chain, reader->slot.chain, err);
     }
-    varve_status status = check_record(reader, committed ? reader->slot.length : reader->file.size, &chain, edit, committed ? err : NULL);
+    varve_status status =
+        check_record(reader, committed ? reader->slot.length : reader->file.size, &chain, edit, committed ? err : NULL);
     if (status != VARVE_OK) return committed ? status : VARVE_NOT_FOUND;
     *offset = reader->offset;
     reader->offset += VR_MANIFEST_RECORD_HEADER_BYTES + edit->size;
@@ -168,8 +181,8 @@ varve_status vr_manifest_load(const vr_env *env, vr_file *file, const char *name
     if (status == VARVE_OK) status = vr_file_get_size(file, &file_bytes, err);
     if (status != VARVE_OK) return status;
     if (file_bytes > VR_MANIFEST_BYTES_MAX) {
-        return vr_error_set(err, VARVE_CORRUPTION, "%s: is %" PRIu64 " bytes long, a manifest has at most %" PRIu64, name, file_bytes,
-                            (uint64_t)VR_MANIFEST_BYTES_MAX);
+        return vr_error_set(err, VARVE_CORRUPTION, "%s: is %" PRIu64 " bytes long, a manifest has at most %" PRIu64, name,
+                            file_bytes, (uint64_t)VR_MANIFEST_BYTES_MAX);
     }
     uint64_t behind = got == sizeof page && file_bytes > got ? file_bytes - got : 0;
     char *all = vr_alloc(&env->mem, got + behind);

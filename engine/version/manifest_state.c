@@ -1,8 +1,8 @@
 /*
  * version/manifest_state.c - what a database consists of, as its edits say one after the other.
  *
- * Invariants: stores stand in order of their ids, each below next_store_id; names are unique; a store's tables stand in order of their
- * numbers, each below next_file and in one store only; no sequence is above last_sequence. Threads: the caller's lock.
+ * Invariants: stores stand in order of their ids, each below next_store_id; names are unique; a store's tables stand in order of
+ * their numbers, each below next_file and in one store only; no sequence is above last_sequence. Threads: the caller's lock.
  */
 #include "version/manifest_state.h"
 
@@ -23,9 +23,11 @@ typedef struct applier {
 } applier;
 
 static varve_status contradict(const applier *a, const char *what) {
-    return vr_error_set(a->err, a->place->code, "%s: offset %" PRIu64 ": %s of store %" PRIu32 ", number %" PRIu64 ", sequence %" PRIu64
-                        " contradicts the edits before it: %s", a->place->file, a->place->offset, vr_edit_layouts[a->field->kind].name,
-                        a->field->store_id, a->field->number, a->field->sequence, what);
+    return vr_error_set(a->err, a->place->code,
+                        "%s: offset %" PRIu64 ": %s of store %" PRIu32 ", number %" PRIu64 ", sequence %" PRIu64
+                        " contradicts the edits before it: %s",
+                        a->place->file, a->place->offset, vr_edit_layouts[a->field->kind].name, a->field->store_id,
+                        a->field->number, a->field->sequence, what);
 }
 
 static varve_status no_memory(const applier *a) {
@@ -162,7 +164,8 @@ static varve_status apply_store_create(const applier *a) {
     for (size_t i = 0; i < state->store_count; i++) {
         if (name_is(state->stores[i].name, field->name)) return contradict(a, "a store of that name exists");
     }
-    if (!vr_grow(a->mem, (void **)&state->stores, &state->store_capacity, state->store_count + 1, sizeof *state->stores)) return no_memory(a);
+    if (!vr_grow(a->mem, (void **)&state->stores, &state->store_capacity, state->store_count + 1, sizeof *state->stores))
+        return no_memory(a);
     char *name = name_copy(a->mem, field->name);
     if (!name) return no_memory(a);
     state->stores[state->store_count++] = (vr_store_meta){.id = field->store_id, .name = name, .options = field->store_options};
@@ -190,7 +193,8 @@ static varve_status apply_table_add(const applier *a, vr_store_meta *store) {
     vr_manifest_state *state = a->state;
     const vr_edit_field *field = a->field;
     if (table_known(state, field->number)) return contradict(a, "the table is there already");
-    if (!vr_grow(a->mem, (void **)&store->tables, &store->table_capacity, store->table_count + 1, sizeof *store->tables)) return no_memory(a);
+    if (!vr_grow(a->mem, (void **)&store->tables, &store->table_capacity, store->table_count + 1, sizeof *store->tables))
+        return no_memory(a);
     vr_table_meta table = {.level = field->level, .number = field->number};
     if (!vr_summary_copy(&table.summary, &field->table)) return no_memory(a);
     size_t at = table_place(store, field->number);
@@ -204,7 +208,8 @@ static varve_status apply_table_add(const applier *a, vr_store_meta *store) {
 
 static varve_status apply_table_remove(const applier *a, vr_store_meta *store) {
     size_t at = table_place(store, a->field->number);
-    if (at == store->table_count || store->tables[at].number != a->field->number) return contradict(a, "the store has no such table");
+    if (at == store->table_count || store->tables[at].number != a->field->number)
+        return contradict(a, "the store has no such table");
     if (store->tables[at].level != a->field->level) return contradict(a, "the table is at another level");
     table_free(&store->tables[at]);
     memmove(&store->tables[at], &store->tables[at + 1], (store->table_count - at - 1) * sizeof *store->tables);
@@ -286,8 +291,8 @@ static varve_status apply_field(const applier *a) {
     }
 }
 
-varve_status vr_manifest_state_apply(const vr_mem *mem, vr_manifest_state *state, const vr_edit *edit, const vr_manifest_place *place,
-                                     varve_error *err) {
+varve_status vr_manifest_state_apply(const vr_mem *mem, vr_manifest_state *state, const vr_edit *edit,
+                                     const vr_manifest_place *place, varve_error *err) {
     applier a = {mem, state, place, NULL, err};
     for (size_t i = 0; i < edit->count; i++) {
         a.field = &edit->fields[i];
@@ -333,8 +338,8 @@ static bool share(const vr_mem *mem, const vr_manifest_state *base, vr_manifest_
     return true;
 }
 
-varve_status vr_manifest_stage(const vr_mem *mem, const vr_manifest_state *base, const vr_edit *edit, const vr_manifest_place *place,
-                               vr_manifest_state *next, varve_error *err) {
+varve_status vr_manifest_stage(const vr_mem *mem, const vr_manifest_state *base, const vr_edit *edit,
+                               const vr_manifest_place *place, vr_manifest_state *next, varve_error *err) {
     bool done = share(mem, base, next);
     for (size_t i = 0; done && i < edit->count; i++) {
         vr_store_meta *store = store_find(next, edit->fields[i].store_id);
@@ -362,7 +367,8 @@ void vr_manifest_stage_commit(const vr_mem *mem, vr_manifest_state *base, vr_man
 /* --- Saying it anew ---------------------------------------------------------------------------------------------------------- */
 
 /* A field without what most have none of. */
-static vr_edit_field *describe(vr_edit *edit, vr_edit_kind kind, uint32_t store_id, uint64_t number, uint64_t sequence, varve_error *err) {
+static vr_edit_field *describe(vr_edit *edit, vr_edit_kind kind, uint32_t store_id, uint64_t number, uint64_t sequence,
+                               varve_error *err) {
     vr_edit_field *field = vr_edit_add(edit, kind, err);
     if (!field) return NULL;
     field->store_id = store_id;

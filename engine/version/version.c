@@ -79,7 +79,8 @@ static varve_status finish_level(const vr_mem *mem, vr_level *level, size_t numb
     qsort(level->files, level->count, sizeof(vr_table_file *), number == 0 ? newest_first : by_key);
     level->max_prefixes = vr_alloc(mem, level->count * sizeof *level->max_prefixes);
     level->min_prefixes = vr_alloc(mem, level->count * sizeof *level->min_prefixes);
-    if (!level->max_prefixes || !level->min_prefixes) return vr_error_nomem(err, level->count * sizeof(uint64_t), "a level's key prefixes");
+    if (!level->max_prefixes || !level->min_prefixes)
+        return vr_error_nomem(err, level->count * sizeof(uint64_t), "a level's key prefixes");
     level->shared = shared_prefix(level);
     level->bytes = 0;
     for (size_t i = 0; i < level->count; i++) {
@@ -211,8 +212,8 @@ static varve_status add_file(const vr_version_env *env, const vr_version *base, 
     return VARVE_OK;
 }
 
-varve_status vr_version_apply(const vr_version_env *env, const vr_version *base, const vr_edit *edit, uint32_t store_id, vr_version **version,
-                              varve_error *err) {
+varve_status vr_version_apply(const vr_version_env *env, const vr_version *base, const vr_edit *edit, uint32_t store_id,
+                              vr_version **version, varve_error *err) {
     size_t room[VR_LEVELS];
     removals gone;
     vr_version *next = NULL;
@@ -229,7 +230,8 @@ varve_status vr_version_apply(const vr_version_env *env, const vr_version *base,
     keep_files(base, &gone, next);
     if (gone.met != gone.count) status = vr_error_set(err, VARVE_INTERNAL, "an edit removes tables that the version does not have");
     for (size_t i = 0; status == VARVE_OK && i < edit->count; i++) {
-        if (is_field(&edit->fields[i], VR_EDIT_TABLE_ADD, store_id)) status = add_file(env, base, &gone, &edit->fields[i], next, err);
+        if (is_field(&edit->fields[i], VR_EDIT_TABLE_ADD, store_id))
+            status = add_file(env, base, &gone, &edit->fields[i], next, err);
     }
     if (status == VARVE_OK) status = finish_version(next, VARVE_INTERNAL, err);
     if (status == VARVE_OK) {

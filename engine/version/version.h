@@ -1,8 +1,8 @@
 /*
  * version/version.h - an immutable set of tables of one store, in levels; and the table files it shares with other versions.
  *
- * A table file is opened when it is first read, and closed (and, once obsolete, deleted) when the last version or cursor lets go of it.
- * Threads: versions are immutable; reference counts are atomic; opening is guarded by the file's own mutex.
+ * A table file is opened when it is first read, and closed (and, once obsolete, deleted) when the last version or cursor lets go of
+ * it. Threads: versions are immutable; reference counts are atomic; opening is guarded by the file's own mutex.
  */
 #ifndef VR_VERSION_VERSION_H
 #define VR_VERSION_VERSION_H
@@ -24,7 +24,7 @@ typedef struct vr_version_env {
 typedef struct vr_table_file {
     const vr_version_env *env;
     _Atomic uint32_t refs;
-    _Atomic bool obsolete;       /* delete the file with the last reference */
+    _Atomic bool obsolete; /* delete the file with the last reference */
     uint64_t number;
     vr_table_summary summary;    /* owned */
     vr_mutex mutex;              /* opening; ranks just below TABLE, which the cache's mutex has */
@@ -44,7 +44,8 @@ typedef struct vr_level {
     vr_table_file **files; /* level 0: newest (highest number) first; others: by min_key */
     size_t count;
     uint64_t bytes;
-    /* For searching: all keys of the level begin with the same `shared` bytes; the prefixes are vr_key_prefix() of what follows them. */
+    /* For searching: all keys of the level begin with the same `shared` bytes; the prefixes are vr_key_prefix() of what follows
+     * them. */
     varve_slice shared;     /* into files[0]'s summary */
     uint64_t *max_prefixes; /* one for each file, as files */
     uint64_t *min_prefixes;
@@ -64,11 +65,12 @@ void vr_version_ref(vr_version *version);
 void vr_version_unref(vr_version *version);
 
 /*
- * The version after edit's TABLE_REMOVE and TABLE_ADD fields of store_id. A removed and re-added file (a trivial move) stays the same file; removed ones are
- * marked obsolete by vr_version_mark_obsolete() once the edit is durable. Overlap in a level above 0 is VARVE_INTERNAL.
+ * The version after edit's TABLE_REMOVE and TABLE_ADD fields of store_id. A removed and re-added file (a trivial move) stays the
+ * same file; removed ones are marked obsolete by vr_version_mark_obsolete() once the edit is durable. Overlap in a level above 0 is
+ * VARVE_INTERNAL.
  */
-varve_status vr_version_apply(const vr_version_env *env, const vr_version *base, const vr_edit *edit, uint32_t store_id, vr_version **version,
-                              varve_error *err);
+varve_status vr_version_apply(const vr_version_env *env, const vr_version *base, const vr_edit *edit, uint32_t store_id,
+                              vr_version **version, varve_error *err);
 
 /* Marks the files that base has and next has not. */
 void vr_version_mark_obsolete(const vr_version *base, const vr_version *next);
@@ -77,14 +79,16 @@ void vr_version_mark_obsolete(const vr_version *base, const vr_version *next);
 vr_table_file *vr_level_find(const vr_level *level, varve_slice key);
 
 /*
- * The newest version of key at or below sequence, level 0 newest first, then down. Inside the cache's epoch; see vr_table_get(). Filters: all of level 0 are
- * prefetched before they are asked; the last run that could hold the key is not asked unless it has shown many misses.
+ * The newest version of key at or below sequence, level 0 newest first, then down. Inside the cache's epoch; see vr_table_get().
+ * Filters: all of level 0 are prefetched before they are asked; the last run that could hold the key is not asked unless it has
+ * shown many misses.
  */
-varve_status vr_version_get(const vr_version *version, varve_slice key, uint64_t key_hash, uint64_t sequence, uint64_t *trailer, varve_slice *value,
-                            varve_error *err);
+varve_status vr_version_get(const vr_version *version, varve_slice key, uint64_t key_hash, uint64_t sequence, uint64_t *trailer,
+                            varve_slice *value, varve_error *err);
 
-/* Appends cursors over all its tables to cursors (capacity at least vr_version_cursor_count()): one for each level-0 file, one for each
- * deeper level (opening its files as it goes). They hold references. bounds: files outside [from, to) may be left out; data NULL: none. */
+/* Appends cursors over all its tables to cursors (capacity at least vr_version_cursor_count()): one for each level-0 file, one for
+ * each deeper level (opening its files as it goes). They hold references. bounds: files outside [from, to) may be left out; data
+ * NULL: none. */
 size_t vr_version_cursor_count(const vr_version *version);
 varve_status vr_version_cursors(vr_version *version, vr_table_access access, varve_slice from, varve_slice to, vr_cursor **cursors,
                                 size_t *count, varve_error *err);

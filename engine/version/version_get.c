@@ -135,7 +135,8 @@ static size_t prefetch_runs(const vr_level *level, varve_slice key, uint64_t pre
     for (size_t i = 0; i < level->count; i++) {
         if (!may_hold(level, i, key, prefix)) continue;
         last = i;
-        /* One that is not open yet is opened, and its errors told, when its turn comes. Acquire: pairs with open_first()'s release. */
+        /* One that is not open yet is opened, and its errors told, when its turn comes. Acquire: pairs with open_first()'s release.
+         */
         vr_table *table = atomic_load_explicit(&level->files[i]->table, memory_order_acquire);
         if (table) vr_table_filter_prefetch(table, key_hash);
     }
