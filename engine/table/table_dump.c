@@ -149,7 +149,7 @@ varve_status vr_table_dump(const vr_env *env, const char *path, varve_status (*v
     vr_budget budget; /* of the dump's own: it belongs to no database */
     vr_budget_init(&budget, UINT64_MAX);
     vr_decompressors_init(&d.pool, &env->mem);
-    varve_status st = vr_table_file_open(&d.tf, env, &budget, path, err);
+    varve_status st = vr_table_open_file(&d.tf, env, &budget, path, err);
     if (st == VARVE_OK) st = say_footer(&d);
     if (st == VARVE_OK) st = vr_table_file_read_properties(&d.tf, &d.pool, err);
     if (st == VARVE_OK) st = say_properties(&d);

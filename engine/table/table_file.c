@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-varve_status vr_table_file_open(vr_table_file *tf, const vr_env *env, vr_budget *budget, const char *path, varve_error *err) {
+varve_status vr_table_open_file(vr_table_file *tf, const vr_env *env, vr_budget *budget, const char *path, varve_error *err) {
     char bytes[VR_TABLE_FOOTER_BYTES];
     uint64_t size;
     size_t got;

@@ -44,7 +44,7 @@ typedef struct vr_frame_bytes {
 } vr_frame_bytes;
 
 /* Opens the file and reads its footer. The steps below are then taken in this order. On failure: vr_table_file_close(). */
-varve_status vr_table_file_open(vr_table_file *tf, const vr_env *env, vr_budget *budget, const char *path, varve_error *err);
+varve_status vr_table_open_file(vr_table_file *tf, const vr_env *env, vr_budget *budget, const char *path, varve_error *err);
 varve_status vr_table_file_read_properties(vr_table_file *tf, vr_decompressors *pool, varve_error *err);
 varve_status vr_table_file_read_filter(vr_table_file *tf, vr_decompressors *pool, varve_error *err);
 varve_status vr_table_file_read_index(vr_table_file *tf, vr_decompressors *pool, varve_error *err);

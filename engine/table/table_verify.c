@@ -120,7 +120,7 @@ static varve_status reread_meta(const vr_table_file *tf, vr_decompressors *pool,
 /* The footer in the file is still the one that was read when the table was opened. */
 static varve_status reread_footer(const vr_table_file *tf, varve_error *err) {
     vr_table_file again;
-    varve_status st = vr_table_file_open(&again, tf->env, tf->budget, tf->path, err);
+    varve_status st = vr_table_open_file(&again, tf->env, tf->budget, tf->path, err);
     if (st == VARVE_OK && memcmp(&again.footer, &tf->footer, sizeof tf->footer) != 0) {
         st = vr_error_set(err, VARVE_CORRUPTION, "%s: offset %" PRIu64 ": footer is not the one that the table was opened with",
                           tf->path, tf->footer.file_bytes - VR_TABLE_FOOTER_BYTES);
