@@ -2,7 +2,8 @@
  * mem/memtable.h - the newest entries of one store, in memory: an arena, a hash index over the keys, and a skiplist.
  *
  * One node per key; a node's versions hang off it, newest first. An added entry is in the arena and the hash index at once, so point reads
- * find it; it is linked into the skiplist in groups (up to 64 interleaved descents with prefetches), or when somebody needs order.
+ * find it; it is linked into the skiplist some tens of additions later (up to 64 interleaved descents, a step of each per addition), or
+ * when somebody needs order.
  *
  * Threads: add and link by one thread at a time (the caller's write mutex). get and cursors by any thread, without locks, side by side with
  * the writer. A reader sees entries whose sequence it asks for as soon as the writer's publication of that sequence is visible to it.
@@ -26,15 +27,21 @@ varve_status vr_memtable_create(const vr_env *env, vr_budget *budget, uint64_t b
 void vr_memtable_ref(vr_memtable *mt);
 void vr_memtable_unref(vr_memtable *mt); /* the last one releases it */
 
-/* Whether an entry of these sizes, or a whole batch of batch_bytes with count entries, is sure to fit the reserved range. */
-bool vr_memtable_fits(const vr_memtable *mt, uint64_t batch_bytes, uint32_t count);
+/* Whether an entry of these sizes, or a whole batch of batch_bytes with count entries, is sure to fit: room in the reserved range and in the
+ * hash index, which grows here if it must. A memtable that holds less than its bytes fits any legal batch, unless memory or address
+ * space is short. Writer's side. */
+bool vr_memtable_fits(vr_memtable *mt, uint64_t batch_bytes, uint32_t count);
 
-/* Adds one entry. Sequences rise. VARVE_NOMEM when it does not fit (never after vr_memtable_fits() said yes, except that growing the
- * hash index may fail, in which case the index works on, slower). kind: PUT or DELETE. */
+/* Asks for the cache line that add() and get() begin with; nothing depends on it. For a put's key before its record is written to the WAL
+ * (in key order, where no other insertion hides the miss, that is a third of its time), or for keys ahead in a batch. Any thread. */
+void vr_memtable_prefetch(const vr_memtable *mt, uint64_t key_hash);
+
+/* Adds one entry. Sequences rise. VARVE_NOMEM when it does not fit (never after vr_memtable_fits() said yes); nothing has changed
+ * then. kind: PUT or DELETE. */
 varve_status vr_memtable_add(vr_memtable *mt, uint64_t sequence, vr_kind kind, varve_slice key, uint64_t key_hash, varve_slice value,
                              varve_error *err);
 
-/* Links what is pending into the skiplist. Writer's side. Called by add() itself for each full group. */
+/* Links what is pending into the skiplist. Writer's side. */
 void vr_memtable_link(vr_memtable *mt);
 
 /* Whether anything is not linked yet (acquire): whoever needs order takes the write mutex and calls vr_memtable_link(). */
