@@ -75,6 +75,7 @@ static void note_feeds(varve_db *db, const vr_edit *edit) {
 }
 
 static void drop_flushed(vr_store *store, size_t flushed) {
+    if (flushed == 0) return;
     for (size_t i = 0; i < flushed; i++) {
         if (store->immutables[i].mt) vr_memtable_unref(store->immutables[i].mt);
         varve_buffer_free(&store->immutables[i].position);
