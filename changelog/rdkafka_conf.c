@@ -95,8 +95,6 @@ static const varve_kafka_setting common_defaults[] = {
     {"reconnect.backoff.ms", "50"},
     {"reconnect.backoff.max.ms", "500"},
     {"log.connection.close", "false"},
-    /* The user's settings go to every handle; that some are for producers only is no news. */
-    {"log.configuration.warnings", "false"},
 };
 
 static const varve_kafka_setting producer_defaults[] = {
@@ -165,6 +163,8 @@ static void log_line(const rd_kafka_t *rk, int level, const char *facility, cons
     const vcl_rdkafka_client *client = rk ? rd_kafka_opaque(rk) : NULL;
     if (!client) return;
     if (strcmp(facility, "FAIL") == 0) vcl_rdkafka_note_error(client->transport, text);
+    /* Told dozens of times a second for as long as it lasts; FAIL has told why. */
+    if (strcmp(facility, "ERROR") == 0 && ends_with(text, "brokers are down")) return;
     vcl_rdkafka_diag(client->transport, "librdkafka %d %s: %s", level, facility, text);
 }
 

@@ -13,6 +13,8 @@
 
 #define BATCH_MESSAGES 10000
 #define SLICE_MS 10
+#define CHECK_EVERY_MS 5000 /* while nothing comes: is the topic there? librdkafka itself may wait for it for ever */
+#define CHECK_MS 1000       /* what that may take */
 
 struct vcl_consumer {
     vcl_rdkafka *transport;
@@ -24,7 +26,8 @@ struct vcl_consumer {
     int32_t partition;
     bool started;
     int64_t start_offset;
-    varve_error dead; /* code VARVE_OK: it lives */
+    int64_t check_at_ms; /* when to look at the topic next, if nothing comes */
+    varve_error dead;    /* code VARVE_OK: it lives */
     rd_kafka_message_t **messages;
     size_t message_count;
     vcl_record *records;
@@ -169,6 +172,23 @@ static void fetch(vcl_consumer *c, int timeout_ms) {
     c->message_count = 1 + (got > 0 ? (size_t)got : 0);
 }
 
+/* Nothing comes: finds out whether that is because there is nothing to come from. */
+static varve_status check_topic(vcl_consumer *c, varve_error *err) {
+    const char *topic = rd_kafka_topic_name(c->topic);
+    rd_kafka_t *rk;
+    rd_kafka_resp_err_t code;
+    int32_t partitions, replication, leaders;
+    varve_status st = vcl_rdkafka_control(c->transport, VCL_RDKAFKA_CONTROL, &rk, err);
+    if (st != VARVE_OK) return st;
+    st = vcl_rdkafka_metadata(c->transport, rk, topic, CHECK_MS, &code, &partitions, &replication, &leaders, err);
+    if (st != VARVE_OK) return st;
+    c->check_at_ms = vcl_rdkafka_now_ms() + CHECK_EVERY_MS;
+    if (code) return vcl_rdkafka_fail(c->transport, err, code, NULL, "reading topic %s", topic);
+    if (c->partition >= 0 && c->partition < partitions) return VARVE_OK;
+    return vcl_rdkafka_set(err, VARVE_MISSING, 0, "topic %s has %d partitions; there is no partition %d", topic, (int)partitions,
+                           (int)c->partition);
+}
+
 varve_status vcl_rdkafka_consumer_poll(vcl_consumer *c, uint32_t timeout_ms, const vcl_record **records, size_t *count,
                                        varve_error *err) {
     int64_t deadline = vcl_rdkafka_now_ms() + timeout_ms, before = vcl_rdkafka_consumer_position(c);
@@ -187,11 +207,11 @@ varve_status vcl_rdkafka_consumer_poll(vcl_consumer *c, uint32_t timeout_ms, con
         if (found > 0 || late || vcl_rdkafka_consumer_position(c) > before) break;
         late = vcl_rdkafka_now_ms() >= deadline;
     }
-    if (found > 0) c->client.all_down = false;
-    if (found == 0 && c->client.all_down) {
+    if (found > 0) c->check_at_ms = vcl_rdkafka_now_ms() + CHECK_EVERY_MS;
+    if (found == 0 && (c->client.all_down || vcl_rdkafka_now_ms() >= c->check_at_ms)) {
         c->client.all_down = false;
-        return vcl_rdkafka_fail(c->transport, err, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, NULL, "reading topic %s partition %d",
-                                rd_kafka_topic_name(c->topic), (int)c->partition);
+        varve_status st = check_topic(c, err);
+        if (st != VARVE_OK) return st;
     }
     *records = c->records;
     *count = found;

@@ -87,6 +87,8 @@ void vcl_rdkafka_classify(int code, varve_status *status, uint32_t *flags) {
 }
 
 void vcl_rdkafka_note_error(vcl_rdkafka *t, const char *line) {
+    const char *thread_end = line[0] == '[' ? strstr(line, "]: ") : NULL;
+    if (thread_end) line = thread_end + 3;
     pthread_mutex_lock(&t->error_lock);
     snprintf(t->last_error, sizeof t->last_error, "%s", line);
     pthread_mutex_unlock(&t->error_lock);
