@@ -30,6 +30,7 @@ typedef struct bulk_chunk {
     size_t count, entry_capacity;
     size_t common;              /* length of the prefix all its keys share */
     uint64_t sequence;
+    bool only;                  /* set at the hand-over: it is the whole bulk, and goes compressed to the last level */
 } bulk_chunk;
 
 struct varve_bulk {
@@ -38,7 +39,7 @@ struct varve_bulk {
     bulk_chunk chunks[2];
     bulk_chunk *filling;
     uint64_t charged;
-    bool threaded, compressed;  /* compressed: this is the only chunk */
+    bool threaded;
     vr_thread worker;
 
     vr_mutex mutex; /* rank LEAF; guards: */
@@ -130,11 +131,11 @@ static varve_status add_entries(const bulk_chunk *chunk, bool first, vr_table_bu
 }
 
 /* Adds the finished table to the edit. */
-static varve_status note_run(varve_bulk *bulk, uint64_t number, const vr_table_summary *summary, varve_error *err) {
+static varve_status note_run(varve_bulk *bulk, bool only, uint64_t number, const vr_table_summary *summary, varve_error *err) {
     vr_edit_field *field = vr_edit_add(&bulk->edit, VR_EDIT_TABLE_ADD, err);
     if (!field) return VARVE_NOMEM;
     field->store_id = bulk->store->id;
-    field->level = bulk->compressed ? VR_LEVELS - 1 : 0;
+    field->level = only ? VR_LEVELS - 1 : 0;
     field->number = number;
     field->table = *summary;
     return VARVE_OK;
@@ -151,7 +152,7 @@ static varve_status write_run(varve_bulk *bulk, bulk_chunk *chunk, bool first, v
     if (!vr_filename_table(path, db->dir, number)) return vr_error_set(err, VARVE_INVALID, "path %s: it is too long", db->dir);
     vr_table_builder_options options = {
         .block_bytes = bulk->store->options.block_bytes,
-        .compression_level = bulk->compressed ? bulk->store->options.compression_level : VARVE_COMPRESSION_NONE,
+        .compression_level = chunk->only ? bulk->store->options.compression_level : VARVE_COMPRESSION_NONE,
         .filter_bits = bulk->store->options.filter_bits,
         .keys_expected = chunk->count,
     };
@@ -167,7 +168,7 @@ static varve_status write_run(varve_bulk *bulk, bulk_chunk *chunk, bool first, v
     status = vr_table_builder_finish(builder, summary, err);
     if (status != VARVE_OK) return status;
     bulk->summary_count++;
-    return note_run(bulk, number, summary, err);
+    return note_run(bulk, chunk->only, number, summary, err);
 }
 
 static void worker(void *context) {
@@ -201,8 +202,9 @@ static varve_status wait_worker(varve_bulk *bulk, varve_error *err) {
 }
 
 /* Hands the chunk that is being filled to the worker, and goes on with the other. */
-static varve_status hand_over(varve_bulk *bulk, varve_error *err) {
+static varve_status hand_over(varve_bulk *bulk, bool last, varve_error *err) {
     if (bulk->filling->count == 0) return VARVE_OK;
+    bulk->filling->only = last && bulk->runs == 0; /* this thread alone changes runs */
     varve_status status = wait_worker(bulk, err);
     if (status == VARVE_OK) status = vr_store_take_sequence(bulk->store, &bulk->filling->sequence, err);
     if (status != VARVE_OK) return status;
@@ -326,7 +328,7 @@ varve_status varve_bulk_add(varve_bulk *bulk, varve_slice key, const varve_slice
             return vr_error_set(err, VARVE_TOO_LARGE, "store %s: a record of %zu bytes does not fit a bulk's chunk of %zu (memory / 6)",
                                 bulk->store->name, needed, chunk->capacity);
         }
-        varve_status status = hand_over(bulk, err);
+        varve_status status = hand_over(bulk, false, err);
         if (status != VARVE_OK) return status;
         chunk = bulk->filling;
     }
@@ -387,10 +389,7 @@ varve_status varve_bulk_finish(varve_bulk *bulk, varve_slice position, varve_err
                               VARVE_POSITION_BYTES_MAX);
     }
     if (status == VARVE_OK) status = vr_db_check_writable(bulk->db, err);
-    if (status == VARVE_OK) {
-        bulk->compressed = bulk->runs == 0; /* the worker is idle: nothing was handed over yet */
-        status = hand_over(bulk, err);
-    }
+    if (status == VARVE_OK) status = hand_over(bulk, true, err);
     varve_status worked = wait_worker(bulk, status == VARVE_OK ? err : NULL);
     if (status == VARVE_OK) status = worked;
     if (status == VARVE_OK) status = install(bulk, position, err);
