@@ -40,7 +40,6 @@ static const owned_setting owned_settings[] = {
     {"partitioner_cb", "use varve_changelog_options.partition"},
     {"plugin.library.paths", "plugins could change what is written"},
     {"interceptors", "interceptors could change what is written"},
-    {"check.crcs", "what comes out of the topic is always checked"},
     {"log.queue", "use varve_changelog_options.diag"},
     {"log_cb", "use varve_changelog_options.diag"},
     {"enabled_events", "the changelog handles the events"},

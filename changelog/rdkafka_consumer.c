@@ -176,17 +176,16 @@ static void fetch(vcl_consumer *c, int timeout_ms) {
 static varve_status check_topic(vcl_consumer *c, varve_error *err) {
     const char *topic = rd_kafka_topic_name(c->topic);
     rd_kafka_t *rk;
-    rd_kafka_resp_err_t code;
-    int32_t partitions, replication, leaders;
+    vcl_rdkafka_metadata_answer answer;
     varve_status st = vcl_rdkafka_control(c->transport, VCL_RDKAFKA_CONTROL, &rk, err);
     if (st != VARVE_OK) return st;
-    st = vcl_rdkafka_metadata(c->transport, rk, topic, CHECK_MS, &code, &partitions, &replication, &leaders, err);
+    st = vcl_rdkafka_metadata(c->transport, rk, topic, CHECK_MS, &answer, err);
     if (st != VARVE_OK) return st;
     c->check_at_ms = vcl_rdkafka_now_ms() + CHECK_EVERY_MS;
-    if (code) return vcl_rdkafka_fail(c->transport, err, code, NULL, "reading topic %s", topic);
-    if (c->partition >= 0 && c->partition < partitions) return VARVE_OK;
-    return vcl_rdkafka_set(err, VARVE_MISSING, 0, "topic %s has %d partitions; there is no partition %d", topic, (int)partitions,
-                           (int)c->partition);
+    if (answer.error) return vcl_rdkafka_fail(c->transport, err, answer.error, NULL, "reading topic %s", topic);
+    if (c->partition >= 0 && c->partition < answer.partitions) return VARVE_OK;
+    return vcl_rdkafka_set(err, VARVE_MISSING, 0, "topic %s has %d partitions; there is no partition %d", topic,
+                           (int)answer.partitions, (int)c->partition);
 }
 
 varve_status vcl_rdkafka_consumer_poll(vcl_consumer *c, uint32_t timeout_ms, const vcl_record **records, size_t *count,

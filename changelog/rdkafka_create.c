@@ -52,16 +52,14 @@ out:
 /* Asks until every partition has a leader. */
 static varve_status await_leaders(vcl_rdkafka *t, rd_kafka_t *rk, const char *topic, int64_t deadline, varve_error *err) {
     for (;;) {
-        rd_kafka_resp_err_t code;
-        int32_t partitions, replication, leaders;
-        varve_status st =
-            vcl_rdkafka_metadata(t, rk, topic, vcl_rdkafka_left_ms(deadline), &code, &partitions, &replication, &leaders, err);
+        vcl_rdkafka_metadata_answer answer;
+        varve_status st = vcl_rdkafka_metadata(t, rk, topic, vcl_rdkafka_left_ms(deadline), &answer, err);
         if (st != VARVE_OK) return st;
-        if (!code && partitions > 0 && leaders == partitions) return VARVE_OK;
+        if (!answer.error && answer.partitions > 0 && answer.leaders == answer.partitions) return VARVE_OK;
         if (vcl_rdkafka_now_ms() >= deadline) {
             return vcl_rdkafka_fail(t, err, RD_KAFKA_RESP_ERR__TIMED_OUT, NULL,
-                                    "topic %s was created, but %d of %d partitions have no leader", topic,
-                                    (int)(partitions - leaders), (int)partitions);
+                                    "topic %s was created, but %d of %d partitions have a leader", topic, (int)answer.leaders,
+                                    (int)answer.partitions);
         }
         vcl_rdkafka_pause_ms(20);
     }
@@ -83,15 +81,14 @@ varve_status vcl_rdkafka_create_topic(vcl_transport *transport, const char *topi
     int64_t deadline = vcl_rdkafka_now_ms() + timeout_ms;
     varve_error local;
     rd_kafka_t *rk;
-    rd_kafka_resp_err_t code;
-    int32_t partitions, replication, leaders;
+    vcl_rdkafka_metadata_answer answer;
     if (!err) err = &local;
     varve_status st = vcl_rdkafka_control(t, VCL_RDKAFKA_CONTROL, &rk, err);
     if (st != VARVE_OK) return st;
-    st = vcl_rdkafka_metadata(t, rk, topic, vcl_rdkafka_left_ms(deadline), &code, &partitions, &replication, &leaders, err);
+    st = vcl_rdkafka_metadata(t, rk, topic, vcl_rdkafka_left_ms(deadline), &answer, err);
     if (st != VARVE_OK) return st;
-    if (!code) return vcl_rdkafka_set(err, VARVE_EXISTS, 0, "topic %s exists already", topic);
-    if (!vcl_rdkafka_has_admin(rk)) return create_by_asking(t, topic, deadline, err);
+    if (!answer.error) return vcl_rdkafka_set(err, VARVE_EXISTS, 0, "topic %s exists already", topic);
+    if (!answer.admin) return create_by_asking(t, topic, deadline, err);
     st = request(t, rk, topic, spec, vcl_rdkafka_left_ms(deadline), err);
     if (st != VARVE_OK) return st;
     return await_leaders(t, rk, topic, deadline, err);

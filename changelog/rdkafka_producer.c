@@ -172,15 +172,14 @@ static varve_status find_topic(vcl_producer *p, const char *name, producer_topic
     for (*topic = p->topics; *topic; *topic = (*topic)->next) {
         if (strcmp(rd_kafka_topic_name((*topic)->handle), name) == 0) return VARVE_OK;
     }
-    rd_kafka_resp_err_t code;
-    int32_t partitions, replication, leaders;
-    varve_status st = vcl_rdkafka_metadata(p->transport, p->rk, name, WARM_UP_MS, &code, &partitions, &replication, &leaders, err);
+    vcl_rdkafka_metadata_answer answer;
+    varve_status st = vcl_rdkafka_metadata(p->transport, p->rk, name, WARM_UP_MS, &answer, err);
     if (st != VARVE_OK) return st;
-    if (code) return vcl_rdkafka_fail(p->transport, err, code, NULL, "writing to topic %s", name);
+    if (answer.error) return vcl_rdkafka_fail(p->transport, err, answer.error, NULL, "writing to topic %s", name);
     producer_topic *fresh = calloc(1, sizeof *fresh);
     if (!fresh) return vcl_rdkafka_set(err, VARVE_NOMEM, 0, "out of memory for topic %s", name);
     fresh->handle = rd_kafka_topic_new(p->rk, name, NULL);
-    fresh->partitions = partitions;
+    fresh->partitions = answer.partitions;
     if (!fresh->handle) {
         free(fresh);
         return vcl_rdkafka_fail(p->transport, err, rd_kafka_last_error(), NULL, "writing to topic %s", name);

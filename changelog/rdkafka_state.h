@@ -76,16 +76,19 @@ int64_t vcl_rdkafka_now_ms(void);             /* monotonic */
 int vcl_rdkafka_left_ms(int64_t deadline_ms); /* at least 1 */
 void vcl_rdkafka_pause_ms(long ms);
 varve_status vcl_rdkafka_control(vcl_rdkafka *t, vcl_rdkafka_role role, rd_kafka_t **rk, varve_error *err);
-/* One request for a topic's metadata. topic_error: what the broker says of the topic itself. */
+/* What one request for a topic's metadata tells. */
+typedef struct vcl_rdkafka_metadata_answer {
+    rd_kafka_resp_err_t error; /* of the topic itself */
+    int32_t partitions, replication;
+    int32_t leaders; /* partitions that have one */
+    bool admin;      /* the cluster answers admin requests: one whose controller is none of its brokers does not (the mock) */
+} vcl_rdkafka_metadata_answer;
 varve_status vcl_rdkafka_metadata(vcl_rdkafka *t, rd_kafka_t *rk, const char *topic, int timeout_ms,
-                                  rd_kafka_resp_err_t *topic_error, int32_t *partitions, int32_t *replication, int32_t *leaders,
-                                  varve_error *err);
+                                  vcl_rdkafka_metadata_answer *answer, varve_error *err);
 varve_status vcl_rdkafka_describe_topic(vcl_transport *transport, const char *topic, uint32_t timeout_ms, vcl_topic_info *info,
                                         varve_error *err);
 varve_status vcl_rdkafka_offsets(vcl_transport *transport, const char *topic, int32_t partition, uint32_t timeout_ms,
                                  vcl_offsets *offsets, varve_error *err);
-/* Whether the cluster answers admin requests: one that names no controller does not (librdkafka's mock cluster). */
-bool vcl_rdkafka_has_admin(rd_kafka_t *rk);
 /* Waits for the one event of an admin request. NULL: failed, err is set. Free it with rd_kafka_event_destroy(). */
 rd_kafka_event_t *vcl_rdkafka_await(vcl_rdkafka *t, rd_kafka_queue_t *queue, int timeout_ms, const char *what, varve_error *err);
 varve_status vcl_rdkafka_create_topic(vcl_transport *transport, const char *topic, const vcl_topic_spec *spec, uint32_t timeout_ms,

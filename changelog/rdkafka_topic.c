@@ -40,31 +40,34 @@ varve_status vcl_rdkafka_control(vcl_rdkafka *t, vcl_rdkafka_role role, rd_kafka
     return st;
 }
 
-bool vcl_rdkafka_has_admin(rd_kafka_t *rk) {
-    return rd_kafka_controllerid(rk, 0) >= 0;
-}
-
 /* --- Metadata ------------------------------------------------------------------------------------------------------ */
 
+static bool has_controller(rd_kafka_t *rk, const struct rd_kafka_metadata *metadata) {
+    int32_t controller = rd_kafka_controllerid(rk, 0); /* as of the same answer */
+    for (int i = 0; i < metadata->broker_cnt; i++) {
+        if (metadata->brokers[i].id == controller) return true;
+    }
+    return false;
+}
+
 varve_status vcl_rdkafka_metadata(vcl_rdkafka *t, rd_kafka_t *rk, const char *topic, int timeout_ms,
-                                  rd_kafka_resp_err_t *topic_error, int32_t *partitions, int32_t *replication, int32_t *leaders,
-                                  varve_error *err) {
+                                  vcl_rdkafka_metadata_answer *answer, varve_error *err) {
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
     if (!handle) return vcl_rdkafka_fail(t, err, rd_kafka_last_error(), NULL, "topic %s", topic);
     rd_kafka_resp_err_t code = rd_kafka_metadata(rk, 0, handle, &metadata, timeout_ms);
     rd_kafka_topic_destroy(handle);
     if (code) return vcl_rdkafka_fail(t, err, code, NULL, "asking for topic %s", topic);
-    *topic_error = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    *partitions = *replication = *leaders = 0;
+    *answer =
+        (vcl_rdkafka_metadata_answer){.error = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, .admin = has_controller(rk, metadata)};
     for (int i = 0; i < metadata->topic_cnt; i++) {
         const struct rd_kafka_metadata_topic *found = &metadata->topics[i];
         if (strcmp(found->topic, topic) != 0) continue;
-        *topic_error = found->err;
-        *partitions = found->partition_cnt;
+        answer->error = found->err;
+        answer->partitions = found->partition_cnt;
         for (int p = 0; p < found->partition_cnt; p++) {
-            if (found->partitions[p].leader >= 0) ++*leaders;
-            if (found->partitions[p].replica_cnt > *replication) *replication = found->partitions[p].replica_cnt;
+            if (found->partitions[p].leader >= 0) answer->leaders++;
+            if (found->partitions[p].replica_cnt > answer->replication) answer->replication = found->partitions[p].replica_cnt;
         }
     }
     rd_kafka_metadata_destroy(metadata);
@@ -188,8 +191,7 @@ varve_status vcl_rdkafka_describe_topic(vcl_transport *transport, const char *to
     int64_t deadline = vcl_rdkafka_now_ms() + timeout_ms;
     varve_error local;
     rd_kafka_t *rk;
-    rd_kafka_resp_err_t code;
-    int32_t leaders;
+    vcl_rdkafka_metadata_answer answer;
     vcl_topic_info found = {.delete_retention_ms = INT64_MIN,
                             .min_insync_replicas = INT64_MIN,
                             .max_message_bytes = INT64_MIN,
@@ -198,18 +200,19 @@ varve_status vcl_rdkafka_describe_topic(vcl_transport *transport, const char *to
     if (!err) err = &local;
     varve_status st = vcl_rdkafka_control(t, VCL_RDKAFKA_CONTROL, &rk, err);
     if (st != VARVE_OK) return st;
-    st = vcl_rdkafka_metadata(t, rk, topic, vcl_rdkafka_left_ms(deadline), &code, &found.partitions, &found.replication, &leaders,
-                              err);
+    st = vcl_rdkafka_metadata(t, rk, topic, vcl_rdkafka_left_ms(deadline), &answer, err);
     if (st != VARVE_OK) return st;
-    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+    if (answer.error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
         *info = found;
         return VARVE_OK;
     }
-    if (code && code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
-        return vcl_rdkafka_fail(t, err, code, NULL, "asking for topic %s", topic);
+    if (answer.error && answer.error != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
+        return vcl_rdkafka_fail(t, err, answer.error, NULL, "asking for topic %s", topic);
     }
+    found.partitions = answer.partitions;
+    found.replication = answer.replication;
     found.exists = true;
-    if (vcl_rdkafka_has_admin(rk)) {
+    if (answer.admin) {
         int left = vcl_rdkafka_left_ms(deadline);
         st = describe_configs(t, rk, topic, left < ADMIN_TIMEOUT_MS ? left : ADMIN_TIMEOUT_MS, &found, err);
         if (st != VARVE_OK) return st;
@@ -227,28 +230,26 @@ varve_status vcl_rdkafka_offsets(vcl_transport *transport, const char *topic, in
     vcl_rdkafka *t = (vcl_rdkafka *)transport;
     int64_t deadline = vcl_rdkafka_now_ms() + timeout_ms;
     rd_kafka_t *stable, *control;
-    rd_kafka_resp_err_t code, topic_code;
-    int32_t partitions, replication, leaders;
+    rd_kafka_resp_err_t code;
+    vcl_rdkafka_metadata_answer answer;
     vcl_offsets found = {0};
     varve_status st = vcl_rdkafka_control(t, VCL_RDKAFKA_STABLE, &stable, err);
     if (st == VARVE_OK) st = vcl_rdkafka_control(t, VCL_RDKAFKA_CONTROL, &control, err);
     if (st != VARVE_OK) return st;
     /* Asked about a topic that is not there, librdkafka would wait for the whole timeout for it to appear. */
-    st = vcl_rdkafka_metadata(t, stable, topic, vcl_rdkafka_left_ms(deadline), &topic_code, &partitions, &replication, &leaders,
-                              err);
+    st = vcl_rdkafka_metadata(t, stable, topic, vcl_rdkafka_left_ms(deadline), &answer, err);
     if (st != VARVE_OK) return st;
-    if (topic_code && topic_code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
-        return vcl_rdkafka_fail(t, err, topic_code, NULL, "offsets of topic %s", topic);
+    if (answer.error && answer.error != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
+        return vcl_rdkafka_fail(t, err, answer.error, NULL, "offsets of topic %s", topic);
     }
-    if (partition < 0 || partition >= partitions) {
+    if (partition < 0 || partition >= answer.partitions) {
         return vcl_rdkafka_fail(t, err, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, NULL, "topic %s has %d partitions; partition %d",
-                                topic, (int)partitions, (int)partition);
+                                topic, (int)answer.partitions, (int)partition);
     }
     code =
         rd_kafka_query_watermark_offsets(stable, topic, partition, &found.start, &found.stable_end, vcl_rdkafka_left_ms(deadline));
-    if (!code) {
+    if (!code)
         code = rd_kafka_query_watermark_offsets(control, topic, partition, &found.start, &found.end, vcl_rdkafka_left_ms(deadline));
-    }
     if (code) return vcl_rdkafka_fail(t, err, code, NULL, "offsets of topic %s partition %d", topic, (int)partition);
     *offsets = found;
     return VARVE_OK;
