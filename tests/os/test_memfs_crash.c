@@ -156,6 +156,22 @@ Test(crash_clone, after_a_power_cut_what_is_there_is_durable) {
     vr_memfs_free(first);
 }
 
+Test(crash_clone, after_a_power_cut_the_entries_are_durable_too) {
+    put_durable(fixture.fs, "/data", "gone", "x");
+    put_file(fixture.fs, "/data/fresh", "");
+    cr_assert_eq(vr_fs_remove(fixture.fs, "/data/gone", NULL), VARVE_OK);
+    for (uint64_t seed = 0; seed < 16; seed++) {
+        vr_fs *fs = crash(fixture.memfs, VR_CRASH_MIXED, seed);
+        bool fresh = exists(fs, "/data/fresh");
+        bool gone = exists(fs, "/data/gone");
+        vr_memfs *first = left;
+        left = NULL;
+        fs = crash(first, VR_CRASH_DROP_UNSYNCED, 0);
+        cr_assert(exists(fs, "/data/fresh") == fresh && exists(fs, "/data/gone") == gone, "seed %d", (int)seed);
+        vr_memfs_free(first);
+    }
+}
+
 Test(crash_clone, nobody_holds_a_lock_or_a_nameless_file_afterwards) {
     vr_file *lock;
     vr_file *other;
@@ -310,6 +326,19 @@ Test(crash_clone, mixed_chains_of_renames_lose_nothing) {
         vr_fs *fs = crash(fixture.memfs, VR_CRASH_MIXED, seed);
         cr_assert_eq(file_is(fs, "/data/a", "A") + file_is(fs, "/data/c", "A"), 1, "seed %d", (int)seed);
         cr_assert_eq(file_is(fs, "/data/a", "B") + file_is(fs, "/data/b", "B"), 1, "seed %d", (int)seed);
+    }
+}
+
+Test(crash_clone, mixed_chains_reach_across_directories) {
+    cr_assert_eq(vr_fs_make_dir(fixture.fs, "/other", NULL), VARVE_OK);
+    cr_assert_eq(vr_fs_sync_dir(fixture.fs, "/", NULL), VARVE_OK);
+    put_durable(fixture.fs, "/data", "a", "A");
+    cr_assert_eq(vr_fs_rename(fixture.fs, "/data/a", "/data/b", NULL), VARVE_OK);
+    cr_assert_eq(vr_fs_rename(fixture.fs, "/data/b", "/other/b", NULL), VARVE_OK);
+    for (uint64_t seed = 0; seed < 32; seed++) {
+        vr_fs *fs = crash(fixture.memfs, VR_CRASH_MIXED, seed);
+        cr_assert_eq(file_is(fs, "/data/a", "A") + file_is(fs, "/other/b", "A"), 1, "seed %d", (int)seed);
+        cr_assert_not(exists(fs, "/data/b"));
     }
 }
 

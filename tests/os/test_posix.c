@@ -6,7 +6,9 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 #include "fs_fixture.h"
+#include "os/thread.h"
 
 #define RW (VR_OPEN_READ | VR_OPEN_WRITE)
 
@@ -298,6 +301,7 @@ POSIX_TEST(a_dead_process_holds_no_lock) {
     pid_t child = fork();
     if (child == 0) {
         vr_file *lock;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         char ok = vr_fs_lock(fs, p.first, &lock, NULL) == VARVE_OK;
         if (write(ready[1], &ok, 1) != 1) _exit(1);
         for (;;) pause();
@@ -319,10 +323,45 @@ POSIX_TEST(a_surviving_child_does_not_keep_the_lock) {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (;;) pause();
     }
-    cr_assert_eq(vr_file_close(p.lock, NULL), VARVE_OK);
-    cr_assert_eq(try_lock(&p), 0);
+    varve_status closed = vr_file_close(p.lock, NULL);
+    int again = try_lock(&p);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
+    cr_assert_eq(closed, VARVE_OK);
+    cr_assert_eq(again, 0);
+}
+
+/* Threads that take a lock and remove its file when they are done. */
+typedef struct lockers {
+    paths p;
+    atomic_bool inside;
+    _Atomic unsigned taken;
+    _Atomic unsigned wrong;
+} lockers;
+
+static void lock_and_remove(void *context) {
+    lockers *l = context;
+    for (int i = 0; i < 3000; i++) {
+        vr_file *lock;
+        if (vr_fs_lock(l->p.fs, l->p.first, &lock, NULL) != VARVE_OK) continue;
+        if (atomic_exchange(&l->inside, true)) atomic_fetch_add(&l->wrong, 1);
+        atomic_fetch_add(&l->taken, 1);
+        sched_yield();
+        atomic_store(&l->inside, false);
+        vr_fs_remove(l->p.fs, l->p.first, NULL);
+        vr_file_close(lock, NULL);
+    }
+}
+
+/* Who opened the file before it was removed must not hold its lock beside the owner of the next file of that name. */
+POSIX_TEST(a_removed_lock_file_gives_no_lock) {
+    lockers l = {.p = paths_in(fs, dir, "LOCK", "x")};
+    vr_thread threads[4];
+    for (int i = 0; i < 4; i++) cr_assert_eq(vr_thread_start(&threads[i], "locker", lock_and_remove, &l, NULL), VARVE_OK);
+    for (int i = 0; i < 4; i++) vr_thread_join(&threads[i]);
+    cr_assert_eq(l.wrong, 0, "%u of %u", (unsigned)l.wrong, (unsigned)l.taken);
+    cr_assert_gt(l.taken, 100);
 }
