@@ -34,6 +34,7 @@ varve_status vcl_courier_open(vcl_courier *courier, varve_error *err) {
                                                                   link->config.timeout_ms, &courier->producer, err);
         if (status == VARVE_OK) {
             vcl_retry_reset(&courier->retry);
+            tell(courier, NULL);
             return VARVE_OK;
         }
         courier->producer = NULL;
