@@ -72,7 +72,7 @@ static varve_status take_topology(const varve_changelog_options *options, vcl_co
 }
 
 static varve_status take_limits(const varve_changelog_options *options, vcl_config *config, varve_error *err) {
-    uint64_t interval, timeout;
+    uint64_t interval = 0, timeout = 0;
     varve_status status = take(options->commit_interval_ms, 1, VCL_COMMIT_INTERVAL_MS_MAX, VCL_COMMIT_INTERVAL_MS_DEFAULT,
                                "commit_interval_ms (ms)", &interval, err);
     if (status != VARVE_OK) return status;

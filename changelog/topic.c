@@ -1,6 +1,7 @@
 /*
  * changelog/topic.c - creates the topic or checks that it can hold a changelog.
  */
+#include <stdio.h>
 #include "topic.h"
 
 #include "report.h"
@@ -67,8 +68,8 @@ static bool policy_has(const char *policy, const char *word) {
 
 static varve_status check_policy(const vcl_config *config, const vcl_topic_info *info, varve_error *err) {
     if (!info->cleanup_policy[0]) return VARVE_OK;
-    char found[sizeof info->cleanup_policy + 16] = "cleanup.policy=";
-    strncat(found, info->cleanup_policy, sizeof info->cleanup_policy - 1);
+    char found[sizeof info->cleanup_policy + 16];
+    snprintf(found, sizeof found, "cleanup.policy=%.*s", (int)sizeof info->cleanup_policy - 1, info->cleanup_policy);
     if (!policy_has(info->cleanup_policy, "compact")) {
         return wrong(config, found, "a changelog is never complete without compact", "cleanup.policy=compact", err);
     }
