@@ -58,8 +58,8 @@ static const struct cli_command command_table[] = {
      "  varve stats state --json\n"},
     {"dump", "FILE", 1, 1, 0, cli_dump, "show a WAL segment, table or manifest",
      "Shows a WAL segment, table or manifest in readable lines, record by record. Needs no lock.\n",
-     "  varve dump state/MANIFEST-000001\n"
-     "  for f in state/*; do varve dump \"$f\" | head; done\n"},
+     "  varve dump state/MANIFEST\n"
+     "  for f in state/*.wal; do varve dump \"$f\" | head; done\n"},
     {"checkpoint", "DIR TARGET", 2, 2, CLI_TAKES_DATABASE, cli_checkpoint, "copy a database",
      "Makes a copy of the database in the new directory TARGET: tables as hard links where the file system allows.\n",
      "  varve checkpoint state backup-2024-06-01\n"
