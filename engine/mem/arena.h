@@ -1,7 +1,8 @@
 /*
  * mem/arena.h - bump allocation in one reserved address range, charged to the budget as it is used.
  *
- * Thread rule: allocation by the writer; base is constant; used may be read by any thread. Nothing is freed before the whole.
+ * Thread rule: allocation by the writer; base is constant; used may be read by any thread. Nothing is freed before the
+ * whole.
  * Invariant: used <= charged, both <= capacity rounded up to a step.
  */
 #ifndef VR_MEM_ARENA_H
@@ -29,7 +30,8 @@ typedef struct vr_arena {
 varve_status vr_arena_init(vr_arena *arena, vr_budget *budget, uint64_t wanted, uint64_t least, varve_error *err);
 void vr_arena_destroy(vr_arena *arena);
 
-/* Charges what has been used beyond what was charged, in steps that grow with the arena: those in which pages become real. */
+/* Charges what has been used beyond what was charged, in steps that grow with the arena: those in which pages become
+ * real. */
 void vr_arena_charge(vr_arena *arena, uint64_t used);
 
 static inline uint64_t vr_arena_used(const vr_arena *arena) {

@@ -58,7 +58,8 @@ static vr_slots *current(const vr_keyindex *index) {
     return atomic_load_explicit(&index->slots, memory_order_acquire);
 }
 
-varve_status vr_keyindex_init(vr_keyindex *index, const vr_mem *mem, vr_budget *budget, uint64_t keys_expected, varve_error *err) {
+varve_status vr_keyindex_init(vr_keyindex *index, const vr_mem *mem, vr_budget *budget, uint64_t keys_expected,
+                              varve_error *err) {
     vr_slots *slots = slots_create(mem, BITS_MIN);
     if (!slots) return vr_error_nomem(err, sizeof(uint64_t) << BITS_MIN, "a memtable's index");
     *index = (vr_keyindex){.mem = mem, .budget = budget, .bits_expected = bits_for(keys_expected)};
@@ -82,8 +83,8 @@ void vr_keyindex_destroy(vr_keyindex *index) {
 }
 
 /*
- * The size to grow to for keys. A memtable of which more is expected grows by eight at a time, and once it is a sixty-fourth of what is
- * expected, to the whole: an empty one stays small, and a full one has not been copied often.
+ * The size to grow to for keys. A memtable of which more is expected grows by eight at a time, and once it is a
+ * sixty-fourth of what is expected, to the whole: an empty one stays small, and a full one has not been copied often.
  */
 static unsigned bits_next(const vr_keyindex *index, unsigned bits, uint64_t keys) {
     unsigned next = bits + 1;
@@ -129,7 +130,8 @@ void vr_keyindex_insert(vr_keyindex *index, uint32_t hash, uint32_t node) {
 uint32_t vr_keyindex_find(const vr_keyindex *index, const char *base, varve_slice key, uint32_t hash) {
     const vr_slots *slots = current(index);
     for (uint64_t at = hash & slots->mask;; at = (at + 1) & slots->mask) {
-        uint64_t content = atomic_load_explicit(&slots->slot[at], memory_order_acquire); /* pairs with vr_keyindex_insert() */
+        /* Pairs with the release in vr_keyindex_insert(). */
+        uint64_t content = atomic_load_explicit(&slots->slot[at], memory_order_acquire);
         if (content == 0) return 0;
         if ((uint32_t)(content >> 32) != hash) continue;
         const vr_node *node = vr_node_at(base, (uint32_t)content);

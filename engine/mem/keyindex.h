@@ -5,9 +5,10 @@
  *
  * The slot's number comes from the low bits of that half; all 32 bits are compared before a node is touched.
  *
- * Thread rule: lookups by any thread; insertion and growth by the writer. A slot goes from empty to full once, with release, after its
- * node is whole; a lookup loads it with acquire. Growth fills a new array and publishes it with release; the old one is kept until the end,
- * because a lookup may be in it. A lookup misses at most what was added after it began.
+ * Thread rule: lookups by any thread; insertion and growth by the writer. A slot goes from empty to full once, with
+ * release, after its node is whole; a lookup loads it with acquire. Growth fills a new array and publishes it with
+ * release; the old one is kept until the end, because a lookup may be in it. A lookup misses at most what was added
+ * after it began.
  * Invariants: at least one slot is empty; keys <= hard limit.
  */
 #ifndef VR_MEM_KEYINDEX_H
@@ -41,11 +42,12 @@ typedef struct vr_keyindex {
     _Atomic uint64_t bytes; /* of all arrays */
 } vr_keyindex;
 
-varve_status vr_keyindex_init(vr_keyindex *index, const vr_mem *mem, vr_budget *budget, uint64_t keys_expected, varve_error *err);
+varve_status vr_keyindex_init(vr_keyindex *index, const vr_mem *mem, vr_budget *budget, uint64_t keys_expected,
+                              varve_error *err);
 void vr_keyindex_destroy(vr_keyindex *index);
 
-/* Makes sure that count more keys go in, growing if that is due. A growth that fails is made up for by fuller slots, up to nine in ten; false
- * beyond that. The writer's. */
+/* Makes sure that count more keys go in, growing if that is due. A growth that fails is made up for by fuller slots, up
+ * to nine in ten; false beyond that. The writer's. */
 bool vr_keyindex_reserve(vr_keyindex *index, uint64_t count);
 
 /* Enters a node whose key is not there yet and for which there is room. The writer's. */

@@ -7,12 +7,14 @@
 
 /* A change takes at least this much of a batch: kind, store id, key size. */
 #define CHANGE_BYTES_MIN 3u
-/* What an entry takes beyond its key and value, at most, links above level 0 apart: a gap of one unit, then the parts, each rounded up. */
+/* What an entry takes beyond its key and value, at most, links above level 0 apart: a gap of one unit, then the parts,
+ * each rounded up. */
 #define ENTRY_BYTES (VR_MEM_UNIT + offsetof(vr_node, key) + sizeof(vr_version) + 2 * (VR_MEM_UNIT - 1))
 /* What a link above level 0 takes: itself, and as much gap. */
 #define UPPER_LINK_BYTES (2 * sizeof(vr_link))
 #define CACHE_LINE 64u
-/* Links above level 0 are one in three keys on average; heights are cut so that they are never more than one in two and this many. */
+/* Links above level 0 are one in three keys on average; heights are cut so that they are never more than one in two and
+ * this many. */
 #define UPPER_LINKS_SLACK 64u
 
 static uint64_t get(const _Atomic uint64_t *counter) {
@@ -33,13 +35,14 @@ static uint64_t arena_bytes_max(const vr_memtable *mt, uint64_t bytes, uint64_t 
     return bytes + count * ENTRY_BYTES + links * UPPER_LINK_BYTES;
 }
 
-varve_status vr_memtable_create(const vr_env *env, vr_budget *budget, uint64_t bytes, uint64_t keys_expected, vr_memtable **mt,
-                                varve_error *err) {
+varve_status vr_memtable_create(const vr_env *env, vr_budget *budget, uint64_t bytes, uint64_t keys_expected,
+                                vr_memtable **mt, varve_error *err) {
     vr_memtable *made = vr_zalloc(&env->mem, sizeof *made);
     if (!made) return vr_error_nomem(err, sizeof *made, "a memtable");
     made->env = env;
     atomic_init(&made->references, 1);
-    /* Any legal batch fits one that is not yet full: its changes may be as small as they get. Address space is all that this takes. */
+    /* Any legal batch fits one that is not yet full: its changes may be as small as they get. Address space is all that
+     * this takes. */
     uint64_t batch = arena_bytes_max(made, VARVE_BATCH_BYTES_MAX, VARVE_BATCH_BYTES_MAX / CHANGE_BYTES_MIN);
     uint64_t limit = bytes < VR_ARENA_BYTES_MAX / 2 ? bytes : VR_ARENA_BYTES_MAX / 2;
     uint64_t least = limit + limit / 2 + VR_SKIPLIST_BYTES;
@@ -118,7 +121,8 @@ static bool add_version(vr_memtable *mt, uint32_t node, uint64_t trailer, varve_
     return true;
 }
 
-/* What to leave free at an arena's end so that the lowest links of a node of this height, those a search meets, share a cache line. */
+/* What to leave free at an arena's end so that the lowest links of a node of this height, those a search meets, share a
+ * cache line. */
 static uint64_t gap_bytes(uint64_t used, uint32_t height) {
     uint64_t together = height < CACHE_LINE / sizeof(vr_link) ? height * sizeof(vr_link) : CACHE_LINE;
     uint64_t from = (used + height * sizeof(vr_link) - together) % CACHE_LINE;
@@ -149,8 +153,8 @@ static bool add_key(vr_memtable *mt, uint64_t trailer, varve_slice key, uint32_t
     return true;
 }
 
-varve_status vr_memtable_add(vr_memtable *mt, uint64_t sequence, vr_kind kind, varve_slice key, uint64_t key_hash, varve_slice value,
-                             varve_error *err) {
+varve_status vr_memtable_add(vr_memtable *mt, uint64_t sequence, vr_kind kind, varve_slice key, uint64_t key_hash,
+                             varve_slice value, varve_error *err) {
     VR_ASSERT(kind == VR_KIND_PUT || kind == VR_KIND_DELETE);
     VR_ASSERT(sequence > 0 && sequence <= VR_SEQUENCE_MAX && sequence > get(&mt->max_sequence));
     VR_ASSERT(key.size <= VARVE_KEY_BYTES_MAX && value.size <= VARVE_VALUE_BYTES_MAX);
@@ -175,7 +179,8 @@ bool vr_memtable_pending(const vr_memtable *mt) {
     return vr_skiplist_waiting(&mt->list);
 }
 
-bool vr_memtable_get(const vr_memtable *mt, varve_slice key, uint64_t key_hash, uint64_t sequence, uint64_t *trailer, varve_slice *value) {
+bool vr_memtable_get(const vr_memtable *mt, varve_slice key, uint64_t key_hash, uint64_t sequence, uint64_t *trailer,
+                     varve_slice *value) {
     const char *base = mt->arena.base;
     uint32_t node = vr_keyindex_find(&mt->index, base, key, (uint32_t)key_hash);
     if (node == 0) return false;

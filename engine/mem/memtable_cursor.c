@@ -1,15 +1,18 @@
 /*
  * mem/memtable_cursor.c - a cursor over a memtable's linked entries.
  *
- * The list leads forward only. A step back to the node before therefore searches for a node some way back, walks forward to here, and keeps
- * the nodes it passed: they serve the steps that follow, so that a step back costs little more than one forward.
+ * The list leads forward only. A step back to the node before therefore searches for a node some way back, walks
+ * forward to here, and keeps the nodes it passed: they serve the steps that follow, so that a step back costs little
+ * more than one forward.
  *
- * Thread rule: a cursor is one thread's; the memtable's rule lets it run beside the writer. Nodes linked between kept ones meanwhile
- * are not seen; their sequences are above those of a reader that had everything linked before it began.
+ * Thread rule: a cursor is one thread's; the memtable's rule lets it run beside the writer. Nodes linked between kept
+ * ones meanwhile are not seen; their sequences are above those of a reader that had everything linked before it began.
  * Invariants while valid: version is one of node's; the kept nodes sort before node, ascending.
  */
 #include "base/check.h"
 #include "base/error.h"
+#include "base/hash.h"
+#include "mem/ahead.h"
 #include "mem/memtable_parts.h"
 
 #define KEPT_MAX 64u
@@ -24,6 +27,7 @@ typedef struct memtable_cursor {
     uint32_t version;
     uint32_t kept_count;
     uint32_t kept[KEPT_MAX];
+    vr_ahead ahead;
 } memtable_cursor;
 
 static memtable_cursor *self(vr_cursor *cursor) {
@@ -44,17 +48,20 @@ static void settle(memtable_cursor *it, uint32_t node, uint32_t version) {
 /* To the first entry of node (the newest version); past the end where node is 0. */
 static void settle_first(memtable_cursor *it, uint32_t node) {
     settle(it, node, node ? vr_node_newest(it->base, node) : 0);
-    if (node) {
-        const char *ahead = vr_mem_at(it->base, vr_skiplist_next(&it->mt->list, node)); /* the arena's start where there is none */
-        __builtin_prefetch(ahead);
-        __builtin_prefetch(ahead + 64);
-    }
+    if (node) vr_ahead_ask(&it->ahead, &it->mt->list, node);
+}
+
+/* The cursor goes elsewhere. */
+static void forget(memtable_cursor *it) {
+    it->kept_count = 0;
+    vr_ahead_reset(&it->ahead);
 }
 
 /* The version before version in cursor order (the next newer one), or 0. */
 static uint32_t newer_version(const memtable_cursor *it, uint32_t node, uint32_t version) {
     uint32_t newer = 0;
-    for (uint32_t at = vr_node_newest(it->base, node); at != version; at = vr_version_at(it->base, at)->older) newer = at;
+    uint32_t at = vr_node_newest(it->base, node);
+    for (; at != version; at = vr_version_at(it->base, at)->older) newer = at;
     return newer;
 }
 
@@ -63,7 +70,8 @@ static void settle_last(memtable_cursor *it, uint32_t node) {
     settle(it, node, node ? newer_version(it, node, 0) : 0);
 }
 
-/* Walks forward from a node below key and keeps the last KEPT_MAX nodes that are below it; below all keys where key is NULL. */
+/* Walks forward from a node below key and keeps the last KEPT_MAX nodes that are below it; below all keys where key is
+ * NULL. */
 static void keep_from(memtable_cursor *it, uint32_t from, const varve_slice *key) {
     const vr_skiplist *list = &it->mt->list;
     uint32_t count = 0;
@@ -92,39 +100,48 @@ static uint32_t node_before(memtable_cursor *it, const varve_slice *key) {
     return node;
 }
 
+/* The first linked node at or after key. If the key is there, the index finds it in a tenth of the time of a search. */
+static uint32_t seek_node(const memtable_cursor *it, varve_slice key) {
+    uint32_t node = vr_keyindex_find(&it->mt->index, it->base, key, (uint32_t)vr_key_hash(key));
+    return node != 0 && vr_skiplist_has(&it->mt->list, node) ? node : vr_skiplist_seek(&it->mt->list, key);
+}
+
 static void cursor_first(vr_cursor *cursor) {
     memtable_cursor *it = self(cursor);
-    it->kept_count = 0;
+    forget(it);
     settle_first(it, vr_skiplist_next(&it->mt->list, it->mt->list.head));
 }
 
 static void cursor_last(vr_cursor *cursor) {
     memtable_cursor *it = self(cursor);
-    it->kept_count = 0;
+    forget(it);
     settle_last(it, node_before(it, NULL));
 }
 
 static void cursor_seek(vr_cursor *cursor, varve_slice key, uint64_t trailer) {
     memtable_cursor *it = self(cursor);
-    it->kept_count = 0;
-    uint32_t node = vr_skiplist_seek(&it->mt->list, key);
+    forget(it);
+    uint32_t node = seek_node(it, key);
     if (node == 0 || !vr_equal(vr_node_key(vr_node_at(it->base, node)), key)) {
         settle_first(it, node);
         return;
     }
     uint32_t version = vr_node_newest(it->base, node);
-    while (version != 0 && vr_version_at(it->base, version)->trailer > trailer) version = vr_version_at(it->base, version)->older;
+    while (version != 0 && vr_version_at(it->base, version)->trailer > trailer) {
+        version = vr_version_at(it->base, version)->older;
+    }
     if (version == 0) {
         settle_first(it, vr_skiplist_next(&it->mt->list, node));
     } else {
         settle(it, node, version);
+        vr_ahead_ask(&it->ahead, &it->mt->list, node);
     }
 }
 
 static void cursor_seek_prev(vr_cursor *cursor, varve_slice key, uint64_t trailer) {
     memtable_cursor *it = self(cursor);
-    it->kept_count = 0;
-    uint32_t node = vr_skiplist_seek(&it->mt->list, key);
+    forget(it);
+    uint32_t node = seek_node(it, key);
     if (node != 0 && vr_equal(vr_node_key(vr_node_at(it->base, node)), key)) {
         uint32_t found = 0;
         for (uint32_t at = vr_node_newest(it->base, node); at != 0 && vr_version_at(it->base, at)->trailer >= trailer;
@@ -147,13 +164,14 @@ static void cursor_next(vr_cursor *cursor) {
     if (older != 0) {
         settle(it, it->node, older);
     } else {
-        settle_first(it, vr_skiplist_next(&it->mt->list, it->node));
+        settle_first(it, vr_ahead_next(&it->ahead, &it->mt->list, it->node));
     }
 }
 
 static void cursor_prev(vr_cursor *cursor) {
     memtable_cursor *it = self(cursor);
     VR_ASSERT(cursor->valid);
+    vr_ahead_reset(&it->ahead);
     uint32_t newer = newer_version(it, it->node, it->version);
     if (newer != 0) {
         settle(it, it->node, newer);
@@ -185,6 +203,7 @@ varve_status vr_memtable_cursor(vr_memtable *mt, vr_cursor **cursor, varve_error
     it->cursor.ops = &memtable_cursor_ops;
     it->mt = mt;
     it->base = mt->arena.base;
+    vr_ahead_reset(&it->ahead);
     vr_memtable_ref(mt);
     *cursor = &it->cursor;
     return VARVE_OK;

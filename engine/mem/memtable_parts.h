@@ -1,7 +1,8 @@
 /*
  * mem/memtable_parts.h - the inside of a memtable, for its own files.
  *
- * Thread rule: that of memtable.h; each part has its own in its header. The counters are stored by the writer only and read by any thread.
+ * Thread rule: that of memtable.h; each part has its own in its header. The counters are stored by the writer only and
+ * read by any thread.
  * Invariant: a node in the index has at least one version, and its versions' sequences fall from newest to oldest.
  */
 #ifndef VR_MEM_MEMTABLE_PARTS_H

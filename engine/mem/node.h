@@ -3,13 +3,23 @@
  *
  * References are 32-bit counts of 8-byte units from the arena's start; 0 is none.
  *
- *     links of the levels above 0, highest first    node                                                  first version, right behind
- *     [prefix 8 | next 4 | - 4] ... [level 1]       [prefix 8 | next 4 | newest 4 | key size 2 | height 1 | key]   [trailer 8 | older 4 | value size 4 | value]
+ *     links of the levels above 0, highest first: prefix u64, next u32, unused u32
+ *     node:     0  u64  level 0: prefix
+ *               8  u32  level 0: next
+ *              12  u32  newest version
+ *              16  u16  key size
+ *              18  u8   height
+ *              19       key
+ *     version:  0  u64  trailer (the first version lies right behind the node, at the next multiple of 8)
+ *               8  u32  next older version
+ *              12  u32  value size
+ *              16       value
  *
  * A link's prefix is that of the next node's key (mem/skiplist.h), so that most comparisons touch no other node.
  *
- * Thread rule: the atomic fields are stored by the writer only; everything else is written before the node or version is published
- * (an index slot, a link's next, or the newest version of a node: stored with release, loaded with acquire) and never again.
+ * Thread rule: the atomic fields are stored by the writer only; everything else is written before the node or version
+ * is published (an index slot, a link's next, or the newest version of a node: stored with release, loaded with
+ * acquire) and never again.
  */
 #ifndef VR_MEM_NODE_H
 #define VR_MEM_NODE_H
@@ -43,7 +53,7 @@ typedef struct vr_version {
     char value[];
 } vr_version;
 
-_Static_assert(sizeof(vr_link) == 16, "a level is an eighth of a pair of cache lines");
+_Static_assert(sizeof(vr_link) == 16, "four levels to a cache line");
 _Static_assert(offsetof(vr_node, key) == 19, "the key begins in what would be padding");
 _Static_assert(sizeof(vr_version) == 16, "values follow at once");
 

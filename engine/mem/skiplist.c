@@ -5,7 +5,8 @@
 
 #include "base/check.h"
 
-/* A common part learned from fewer keys than this, or from keys that came in order, is taken to be longer than that of keys to come. */
+/* A common part learned from fewer keys than this, or from keys that came in order, is taken to be longer than that of
+ * keys to come. */
 #define LEARN_KEYS_FEW 32u
 #define LEARN_BACK_OFF 4u
 
@@ -56,15 +57,16 @@ void vr_skiplist_init(vr_skiplist *list, vr_arena *arena) {
     atomic_store_explicit(&list->height, 1, memory_order_relaxed);
 }
 
-/* Puts node behind before, whose link says that prefix and next follow. The releases pair with the acquires of readers' searches. */
+/* Puts node behind before, whose link says that prefix and next follow. The releases pair with the acquires of readers'
+ * searches. */
 static void insert(vr_skiplist *list, uint32_t before, uint32_t node, uint64_t node_prefix, uint32_t level) {
     vr_link *from = vr_link_at(list->base, before, level);
     vr_link *own = vr_link_at(list->base, node, level);
     uint32_t next = atomic_load_explicit(&from->next, memory_order_relaxed);
     uint64_t next_prefix = atomic_load_explicit(&from->prefix, memory_order_relaxed);
     VR_ASSERT(node_prefix <= next_prefix);
-    atomic_store_explicit(&own->next, next, memory_order_relaxed);
     atomic_store_explicit(&own->prefix, next_prefix, memory_order_relaxed);
+    atomic_store_explicit(&own->next, next, memory_order_release); /* who came by the hash index leaves from here */
     atomic_store_explicit(&from->next, node, memory_order_release);
     atomic_store_explicit(&from->prefix, node_prefix, memory_order_release);
     if (next == 0) {
@@ -112,8 +114,8 @@ static void land(vr_skiplist *list, const vr_walker *walker) {
 }
 
 /*
- * Takes a walker forward to the next node, or as far down as it can tell to go from here. Returns true at the bottom. Each return
- * but that one has asked for the line the next step needs.
+ * Takes a walker forward to the next node, or as far down as it can tell to go from here. Returns true at the bottom.
+ * Each return but that one has asked for the line the next step needs.
  */
 static inline bool step(const vr_skiplist *list, vr_walker *walker) {
     const char *base = list->base;
@@ -171,8 +173,8 @@ static uint32_t turn(vr_skiplist *list, uint32_t count) {
 }
 
 /*
- * Fixes the common part from the nodes that wait. It ends so early that the eight bytes behind it are all within the shortest key: the
- * counters that end many keys then change inside them.
+ * Fixes the common part from the nodes that wait. It ends so early that the eight bytes behind it are all within the
+ * shortest key: the counters that end many keys then change inside them.
  */
 static void learn(vr_skiplist *list, uint32_t count) {
     varve_slice first = key_of(list, list->walkers[0].node), previous = first;
@@ -276,7 +278,8 @@ uint32_t vr_skiplist_before(const vr_skiplist *list, const varve_slice *key, uin
     for (uint32_t l = get_height(list); l-- > 0;) {
         if (l < level) break;
         for (;;) {
-            uint32_t next = atomic_load_explicit(&vr_link_at(list->base, at, l)->next, memory_order_acquire); /* pairs with insert() */
+            /* Pairs with the release in insert(). */
+            uint32_t next = atomic_load_explicit(&vr_link_at(list->base, at, l)->next, memory_order_acquire);
             if (next == 0) break;
             at = next;
         }

@@ -30,7 +30,8 @@ void fixture_put(fixture *f, varve_slice key, varve_slice value) {
 
 void fixture_delete(fixture *f, varve_slice key) {
     f->sequence++;
-    cr_assert_eq(vr_memtable_add(f->mt, f->sequence, VR_KIND_DELETE, key, vr_key_hash(key), varve_bytes(NULL, 0), &f->err), VARVE_OK);
+    varve_slice none = varve_bytes(NULL, 0);
+    cr_assert_eq(vr_memtable_add(f->mt, f->sequence, VR_KIND_DELETE, key, vr_key_hash(key), none, &f->err), VARVE_OK);
 }
 
 vr_cursor *fixture_cursor(fixture *f) {
@@ -108,10 +109,12 @@ void check_at(const vr_cursor *cursor, const model *m, size_t index) {
     if (!cursor->valid) return;
     const model_entry *entry = &m->entries[index];
     cr_assert_eq(cursor->key.size, entry->key_size, "entry %zu of %zu", index, m->count);
-    cr_assert(entry->key_size == 0 || memcmp(cursor->key.data, entry->key, entry->key_size) == 0, "entry %zu of %zu", index, m->count);
+    bool same = entry->key_size == 0 || memcmp(cursor->key.data, entry->key, entry->key_size) == 0;
+    cr_assert(same, "entry %zu of %zu", index, m->count);
     cr_assert_eq(cursor->trailer, entry->trailer, "entry %zu of %zu", index, m->count);
     char value[VALUE_BYTES_MAX];
-    size_t size = vr_trailer_kind(entry->trailer) == VR_KIND_PUT ? value_of(vr_trailer_sequence(entry->trailer), value) : 0;
+    bool put = vr_trailer_kind(entry->trailer) == VR_KIND_PUT;
+    size_t size = put ? value_of(vr_trailer_sequence(entry->trailer), value) : 0;
     cr_assert_eq(cursor->value.size, size);
     cr_assert(size == 0 || memcmp(cursor->value.data, value, size) == 0);
 }

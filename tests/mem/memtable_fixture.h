@@ -1,5 +1,6 @@
 /*
- * memtable_fixture.h - what the memtable's tests share: a memtable with its environment, and a model of one: a sorted array.
+ * memtable_fixture.h - what the memtable's tests share: a memtable with its environment, and a model of one: a sorted
+ * array.
  *
  * The model orders and searches by comparing whole keys byte by byte, and shares no code with what it checks.
  */
@@ -29,7 +30,8 @@ void fixture_delete(fixture *f, varve_slice key);
 /* A cursor, after linking what is pending. */
 vr_cursor *fixture_cursor(fixture *f);
 
-/* The value that belongs to a sequence: its size and content follow from it. Returns the size; out has VALUE_BYTES_MAX. */
+/* The value that belongs to a sequence: its size and content follow from it. Returns the size; out has VALUE_BYTES_MAX.
+ * */
 #define VALUE_BYTES_MAX 5000u
 size_t value_of(uint64_t sequence, char *out);
 
@@ -45,8 +47,10 @@ typedef struct model {
 } model;
 
 void model_free(model *m);
+/* The index of the first entry at or after (key, trailer); count if there is none. */
+size_t model_lower(const model *m, varve_slice key, uint64_t trailer);
+
 void model_add(model *m, varve_slice key, uint64_t trailer);
-size_t model_lower(const model *m, varve_slice key, uint64_t trailer); /* index of the first entry at or after; count if none */
 varve_slice model_key(const model *m, size_t index);
 
 /* That the cursor stands at entry index of the model; past an end where index is not one of it (SIZE_MAX included). */

@@ -1,5 +1,6 @@
 /*
- * test_memtable_model.c - random operations on a memtable and on a sorted array must look the same, for keys of every awkward shape.
+ * test_memtable_model.c - random operations on a memtable and on a sorted array must look the same, for keys of every
+ * awkward shape.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -176,7 +177,8 @@ Test(memtable_model, long_keys) {
     run_all(shape_long);
 }
 
-/* Each order of insertion, several thousand keys: the appending path, walkers that all land in one gap, and runs side by side. */
+/* Each order of insertion, several thousand keys: the appending path, walkers that all land in one gap, and runs side
+ * by side. */
 static void run_order(uint64_t (*number)(uint64_t i, uint64_t count)) {
     fixture f;
     fixture_open(&f, 8000);

@@ -1,5 +1,6 @@
 /*
- * test_memtable_threads.c - readers beside the writer: whoever has seen a sequence published finds its entry, by key and in order.
+ * test_memtable_threads.c - readers beside the writer: whoever has seen a sequence published finds its entry, by key
+ * and in order.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
