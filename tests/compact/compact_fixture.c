@@ -19,6 +19,7 @@ void fixture_open(fixture *fx) {
     fx->env.context = fx;
     fx->random = 42;
     must(vr_fs_make_dir(fx->env.fs, DIR_NAME, NULL));
+    must(vr_fs_sync_dir(fx->env.fs, ".", NULL));
     vr_budget_init(&fx->budget, 64u << 20);
     must(vr_epoch_create(&fx->env.mem, &fx->epoch, NULL));
     must(vr_cache_create(&fx->env, &fx->budget, fx->epoch, &fx->cache, NULL));
