@@ -105,17 +105,28 @@ static int load_records(struct load *load) {
     return code;
 }
 
+static void print_shipped(const varve_changelog_stats *stats, double seconds, bool everything) {
+    printf("shipped %llu records, %.1f MB in %llu transactions (%.0f records/s), next offset %lld; ",
+           (unsigned long long)stats->shipped_records, (double)stats->shipped_bytes / 1e6,
+           (unsigned long long)stats->shipped_groups, (double)stats->shipped_records / seconds, (long long)stats->next_offset);
+    if (everything) {
+        printf("Kafka has acknowledged all\n");
+    } else {
+        printf("Kafka has acknowledged up to sequence %llu of %llu\n", (unsigned long long)stats->acknowledged_sequence,
+               (unsigned long long)stats->sequence);
+    }
+    if (stats->reshipped > 0) {
+        printf("of them %llu that a former process had written and not shipped\n", (unsigned long long)stats->reshipped);
+    }
+}
+
 /* Ships the rest, and tells how far the changelog is. Does so for what is loaded even after the load itself has failed. */
 static int finish_changelog(struct load *load, int code) {
     if (!load->session.changelog) return code;
     int flushed = cli_interrupted() ? CLI_DONE : cli_flush_changelog(load->options, &load->session);
     varve_changelog_stats stats = {.size = sizeof stats};
     if (varve_changelog_stats_get(load->session.changelog, &stats, NULL) == VARVE_OK) {
-        double seconds = cli_progress_seconds(&load->progress);
-        printf("shipped %llu records, %.1f MB in %llu transactions (%.0f records/s); acknowledged %llu of %llu, next offset %lld\n",
-               (unsigned long long)stats.shipped_records, (double)stats.shipped_bytes / 1e6,
-               (unsigned long long)stats.shipped_groups, (double)stats.shipped_records / seconds,
-               (unsigned long long)stats.acknowledged_sequence, (unsigned long long)stats.sequence, (long long)stats.next_offset);
+        print_shipped(&stats, cli_progress_seconds(&load->progress), flushed == CLI_DONE && !cli_interrupted());
     }
     return code == CLI_DONE ? flushed : code;
 }

@@ -70,10 +70,6 @@ static void report_open(const struct cli_options *options, const varve_changelog
         cli_note(options, "rolled %llu changes back that were never shipped: another process had taken over",
                  (unsigned long long)stats->rolled_back);
     }
-    if (stats->reshipped > 0) {
-        cli_note(options, "shipping %llu changes that a former process had written and not shipped",
-                 (unsigned long long)stats->reshipped);
-    }
 }
 
 int cli_open_changelog(const struct cli_options *options, struct cli_session *session) {
