@@ -58,8 +58,7 @@ varve_status vcl_sim_create(uint64_t seed, vcl_sim **sim) {
 }
 
 static void clear_partitions(vcl_sim_topic *topic) {
-    for (int32_t i = 0; i < topic->partition_count; i++)
-        vcl_sim_partition_clear(&topic->partitions[i]);
+    for (int32_t i = 0; i < topic->partition_count; i++) vcl_sim_partition_clear(&topic->partitions[i]);
 }
 
 static void free_topic(vcl_sim_topic *topic) {
@@ -113,8 +112,7 @@ void vcl_sim_set_down(vcl_sim *sim, bool down) {
 void vcl_sim_fault_at(vcl_sim *sim, vcl_sim_point point, uint64_t nth, vcl_sim_fault fault) {
     pthread_mutex_lock(&sim->lock);
     if (vcl_sim_grow((void **)&sim->script, &sim->script_capacity, sim->script_count, sizeof *sim->script)) {
-        sim->script[sim->script_count++] =
-            (vcl_sim_script){.point = point, .fault = fault, .call = sim->calls[point] + nth};
+        sim->script[sim->script_count++] = (vcl_sim_script){.point = point, .fault = fault, .call = sim->calls[point] + nth};
     }
     pthread_mutex_unlock(&sim->lock);
 }
@@ -183,8 +181,7 @@ int64_t vcl_sim_config_number(const vcl_sim_topic *topic, const char *name) {
 
 vcl_sim_topic *vcl_sim_find_topic(vcl_sim *sim, const char *name) {
     vcl_sim_topic *topic = sim->topics;
-    while (topic && strcmp(topic->name, name) != 0)
-        topic = topic->next;
+    while (topic && strcmp(topic->name, name) != 0) topic = topic->next;
     return topic;
 }
 
@@ -195,8 +192,7 @@ vcl_sim_partition *vcl_sim_find_partition(vcl_sim *sim, const char *name, int32_
 }
 
 static void new_topic_id(vcl_sim *sim, vcl_sim_topic *topic) {
-    for (size_t i = 0; i < sizeof topic->id; i++)
-        topic->id[i] = (uint8_t)vcl_sim_random(sim);
+    for (size_t i = 0; i < sizeof topic->id; i++) topic->id[i] = (uint8_t)vcl_sim_random(sim);
 }
 
 static varve_status check_spec(const char *name, const vcl_topic_spec *spec, varve_error *err) {
@@ -205,12 +201,11 @@ static varve_status check_spec(const char *name, const vcl_topic_spec *spec, var
         return vcl_sim_fail(err, VARVE_INVALID, 0, "topic name of %zu bytes; 1 to 249 are allowed", strlen(name));
     }
     if (spec->partitions < 1) {
-        return vcl_sim_fail(
-            err, VARVE_INVALID, 0, "topic %s: %d partitions; at least 1 is allowed", name, (int)spec->partitions);
+        return vcl_sim_fail(err, VARVE_INVALID, 0, "topic %s: %d partitions; at least 1 is allowed", name, (int)spec->partitions);
     }
     if (spec->replication != -1 && (spec->replication < 1 || spec->replication > VCL_SIM_REPLICAS_MAX)) {
         return vcl_sim_fail(err, VARVE_INVALID, 0, "topic %s: replication factor %d; the cluster has %d brokers", name,
-            (int)spec->replication, VCL_SIM_REPLICAS_MAX);
+                            (int)spec->replication, VCL_SIM_REPLICAS_MAX);
     }
     for (size_t i = 0; i < spec->config_count; i++) {
         const varve_kafka_setting *config = &spec->configs[i];
@@ -254,8 +249,7 @@ no_memory:
 
 vcl_sim_id *vcl_sim_find_id(vcl_sim *sim, const char *name) {
     vcl_sim_id *id = sim->ids;
-    while (id && strcmp(id->name, name) != 0)
-        id = id->next;
+    while (id && strcmp(id->name, name) != 0) id = id->next;
     if (id) return id;
     id = calloc(1, sizeof *id);
     if (!id) return NULL;

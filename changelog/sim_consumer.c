@@ -24,7 +24,7 @@ struct vcl_consumer {
 };
 
 varve_status vcl_sim_consumer_open(vcl_transport *transport, const char *topic, int32_t partition, int64_t offset,
-    vcl_consumer **consumer, varve_error *err) {
+                                   vcl_consumer **consumer, varve_error *err) {
     vcl_sim *sim = ((vcl_sim_transport_handle *)transport)->sim;
     vcl_consumer *c = calloc(1, sizeof *c);
     if (!c) return vcl_sim_fail(err, VARVE_NOMEM, 0, "out of memory for a consumer");
@@ -41,7 +41,7 @@ varve_status vcl_sim_consumer_open(vcl_transport *transport, const char *topic, 
         return st;
     }
     c->sim = sim;
-    strcpy(c->topic, topic); /* as long as that of the topic it names */
+    memcpy(c->topic, topic, strlen(topic) + 1); /* as long as that of the topic it names */
     c->partition = partition;
     c->position = offset;
     *consumer = c;
@@ -115,8 +115,7 @@ no_memory:
 }
 
 static varve_status check(vcl_consumer *c, varve_error *err) {
-    if (c->dead)
-        return vcl_sim_fail(err, VARVE_KAFKA, VARVE_ERROR_FATAL, "topic %s: the consumer failed for good", c->topic);
+    if (c->dead) return vcl_sim_fail(err, VARVE_KAFKA, VARVE_ERROR_FATAL, "topic %s: the consumer failed for good", c->topic);
     int met = vcl_sim_next_fault(c->sim, VCL_SIM_POLL);
     if (c->sim->down) return vcl_sim_fail(err, VARVE_KAFKA, VARVE_ERROR_RETRIABLE, "the simulated broker is down");
     if (met == VCL_SIM_NO_FAULT) return VARVE_OK;
@@ -139,8 +138,8 @@ static struct timespec deadline_in(uint32_t timeout_ms) {
     return at;
 }
 
-varve_status vcl_sim_consumer_poll(
-    vcl_consumer *c, uint32_t timeout_ms, const vcl_record **records, size_t *count, varve_error *err) {
+varve_status vcl_sim_consumer_poll(vcl_consumer *c, uint32_t timeout_ms, const vcl_record **records, size_t *count,
+                                   varve_error *err) {
     struct timespec deadline = deadline_in(timeout_ms);
     size_t found = 0;
     bool late = timeout_ms == 0;
@@ -151,12 +150,10 @@ varve_status vcl_sim_consumer_poll(
     while (st == VARVE_OK) {
         const vcl_sim_partition *p = vcl_sim_find_partition(c->sim, c->topic, c->partition);
         if (!p) {
-            st = vcl_sim_fail(
-                err, VARVE_MISSING, 0, "there is no partition %d of topic %s", (int)c->partition, c->topic);
+            st = vcl_sim_fail(err, VARVE_MISSING, 0, "there is no partition %d of topic %s", (int)c->partition, c->topic);
         } else if (c->position < p->start || c->position > p->end) {
-            st = vcl_sim_fail(err, VARVE_MISSING, 0,
-                "topic %s partition %d: offset %lld was asked for, the log holds %lld to %lld", c->topic,
-                (int)c->partition, (long long)c->position, (long long)p->start, (long long)p->end);
+            st = vcl_sim_fail(err, VARVE_MISSING, 0, "topic %s partition %d: offset %lld was asked for, the log holds %lld to %lld",
+                              c->topic, (int)c->partition, (long long)c->position, (long long)p->start, (long long)p->end);
         } else {
             st = fetch(c, p, most, &found, err);
         }

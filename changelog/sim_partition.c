@@ -69,8 +69,7 @@ static void append_bytes(char **at, varve_slice slice) {
     *at += slice.size;
 }
 
-bool vcl_sim_partition_append(
-    vcl_sim_partition *p, int64_t producer_id, const vcl_record *record, int64_t timestamp_ms) {
+bool vcl_sim_partition_append(vcl_sim_partition *p, int64_t producer_id, const vcl_record *record, int64_t timestamp_ms) {
     varve_slice value = record->tombstone ? varve_bytes(NULL, 0) : record->value;
     varve_slice mark = record->mark.data ? record->mark : varve_bytes(NULL, 0);
     char *bytes = malloc(record->key.size + value.size + mark.size + 1);
@@ -129,8 +128,7 @@ void vcl_sim_partition_truncate(vcl_sim_partition *p, int64_t offset) {
     if (offset >= p->end) return;
     if (offset < p->start) p->start = offset;
     size_t keep = vcl_sim_partition_seek(p, offset);
-    for (size_t i = keep; i < p->count; i++)
-        free(p->entries[i].bytes);
+    for (size_t i = keep; i < p->count; i++) free(p->entries[i].bytes);
     p->count = keep;
     p->end = offset;
     p->open_count = 0;
@@ -139,8 +137,7 @@ void vcl_sim_partition_truncate(vcl_sim_partition *p, int64_t offset) {
         if (entry->marker || entry->resolved_at < offset) continue;
         entry->committed = 0;
         entry->resolved_at = VCL_SIM_UNRESOLVED;
-        (void)note_open(
-            p, entry->producer_id, entry->offset); /* no memory: the records then hang without holding the stable end */
+        (void)note_open(p, entry->producer_id, entry->offset); /* no memory: the records then hang without holding the stable end */
     }
 }
 
@@ -148,8 +145,7 @@ void vcl_sim_partition_set_start(vcl_sim_partition *p, int64_t offset) {
     if (offset <= p->start) return;
     if (offset > p->end) offset = p->end;
     size_t drop = vcl_sim_partition_seek(p, offset);
-    for (size_t i = 0; i < drop; i++)
-        free(p->entries[i].bytes);
+    for (size_t i = 0; i < drop; i++) free(p->entries[i].bytes);
     if (drop > 0) memmove(p->entries, p->entries + drop, (p->count - drop) * sizeof *p->entries);
     p->count -= drop;
     p->start = offset;
@@ -159,8 +155,7 @@ void vcl_sim_partition_set_start(vcl_sim_partition *p, int64_t offset) {
 }
 
 void vcl_sim_partition_clear(vcl_sim_partition *p) {
-    for (size_t i = 0; i < p->count; i++)
-        free(p->entries[i].bytes);
+    for (size_t i = 0; i < p->count; i++) free(p->entries[i].bytes);
     free(p->entries);
     free(p->open);
     *p = (vcl_sim_partition){0};
@@ -244,8 +239,7 @@ static void sweep(vcl_sim_partition *p, const bool *gone) {
     p->count = kept;
 }
 
-void vcl_sim_partition_compact(
-    vcl_sim_partition *p, int64_t dirty_records, int64_t now_ms, int64_t delete_retention_ms) {
+void vcl_sim_partition_compact(vcl_sim_partition *p, int64_t dirty_records, int64_t now_ms, int64_t delete_retention_ms) {
     size_t limit = vcl_sim_partition_seek(p, first_uncleanable(p, dirty_records));
     vcl_sim_entry **committed = malloc((limit + 1) * sizeof *committed);
     bool *gone = calloc(p->count + 1, sizeof *gone);
@@ -263,8 +257,7 @@ void vcl_sim_partition_compact(
     drop_superseded(committed, count);
     for (size_t i = 0; i < limit; i++) {
         vcl_sim_entry *entry = &p->entries[i];
-        if (!entry->marker && entry->bytes && entry->tombstone && expired(entry, now_ms, delete_retention_ms))
-            drop(entry);
+        if (!entry->marker && entry->bytes && entry->tombstone && expired(entry, now_ms, delete_retention_ms)) drop(entry);
         if (entry->marker && !marker_is_needed(p, i)) gone[i] = expired(entry, now_ms, delete_retention_ms);
     }
     sweep(p, gone);

@@ -25,10 +25,9 @@ struct vcl_producer {
 static varve_status fail_dead(vcl_producer *p, varve_error *err) {
     if (p->fenced) {
         return vcl_sim_fail(err, VARVE_FENCED, VARVE_ERROR_FATAL | VARVE_ERROR_FENCED,
-            "transactional id %s: another producer has taken over", p->id->name);
+                            "transactional id %s: another producer has taken over", p->id->name);
     }
-    return vcl_sim_fail(
-        err, VARVE_KAFKA, VARVE_ERROR_FATAL, "transactional id %s: the producer failed for good", p->id->name);
+    return vcl_sim_fail(err, VARVE_KAFKA, VARVE_ERROR_FATAL, "transactional id %s: the producer failed for good", p->id->name);
 }
 
 static varve_status fail_fenced(vcl_producer *p, varve_error *err) {
@@ -39,8 +38,8 @@ static varve_status fail_fenced(vcl_producer *p, varve_error *err) {
 /* The broker has done it, and the answer never came. */
 static varve_status fail_lost(vcl_producer *p, varve_error *err) {
     p->dead = true;
-    return vcl_sim_fail(
-        err, VARVE_KAFKA, VARVE_ERROR_FATAL, "transactional id %s: simulated fault: the answer was lost", p->id->name);
+    return vcl_sim_fail(err, VARVE_KAFKA, VARVE_ERROR_FATAL, "transactional id %s: simulated fault: the answer was lost",
+                        p->id->name);
 }
 
 /* What keeps this call from being tried at all. *fault: VCL_SIM_LOST_ANSWER or VCL_SIM_NO_FAULT on success. */
@@ -53,9 +52,7 @@ static varve_status enter(vcl_producer *p, vcl_sim_point point, int *fault, varv
     switch (met) {
     case VCL_SIM_NO_FAULT: return VARVE_OK;
     case VCL_SIM_LOST_ANSWER: *fault = met; return VARVE_OK;
-    case VCL_SIM_FATAL:
-        p->dead = true;
-        return vcl_sim_fail(err, VARVE_KAFKA, VARVE_ERROR_FATAL, "simulated fault: fatal");
+    case VCL_SIM_FATAL: p->dead = true; return vcl_sim_fail(err, VARVE_KAFKA, VARVE_ERROR_FATAL, "simulated fault: fatal");
     case VCL_SIM_ABORTABLE:
         if (can_abort) {
             p->must_abort = true;
@@ -73,12 +70,11 @@ static varve_status need_transaction(const vcl_producer *p, varve_error *err) {
 }
 
 varve_status vcl_sim_producer_open(vcl_transport *transport, const char *transactional_id, uint32_t timeout_ms,
-    vcl_producer **producer, varve_error *err) {
+                                   vcl_producer **producer, varve_error *err) {
     vcl_sim *sim = ((vcl_sim_transport_handle *)transport)->sim;
     (void)timeout_ms;
     if (transactional_id[0] == '\0' || strlen(transactional_id) >= sizeof((vcl_sim_id *)NULL)->name) {
-        return vcl_sim_fail(
-            err, VARVE_INVALID, 0, "transactional id of %zu bytes; 1 to 255 are allowed", strlen(transactional_id));
+        return vcl_sim_fail(err, VARVE_INVALID, 0, "transactional id of %zu bytes; 1 to 255 are allowed", strlen(transactional_id));
     }
     vcl_producer *p = calloc(1, sizeof *p);
     if (!p) return vcl_sim_fail(err, VARVE_NOMEM, 0, "out of memory for a producer");
@@ -131,8 +127,7 @@ static bool join(vcl_sim_id *id, vcl_sim_topic *topic, int32_t partition) {
     for (size_t i = 0; i < id->participant_count; i++) {
         if (id->participants[i].topic == topic && id->participants[i].partition == partition) return true;
     }
-    if (!vcl_sim_grow(
-            (void **)&id->participants, &id->participant_capacity, id->participant_count, sizeof *id->participants)) {
+    if (!vcl_sim_grow((void **)&id->participants, &id->participant_capacity, id->participant_count, sizeof *id->participants)) {
         return false;
     }
     id->participants[id->participant_count].topic = topic;
@@ -141,16 +136,16 @@ static bool join(vcl_sim_id *id, vcl_sim_topic *topic, int32_t partition) {
 }
 
 /* Appends one after the other, until one is refused. */
-static varve_status append_all(vcl_producer *p, vcl_sim_topic *topic, int32_t partition, const vcl_record *records,
-    size_t count, varve_error *err) {
+static varve_status append_all(vcl_producer *p, vcl_sim_topic *topic, int32_t partition, const vcl_record *records, size_t count,
+                               varve_error *err) {
     vcl_sim_partition *log = &topic->partitions[partition];
     int64_t bytes_max = vcl_sim_config_number(topic, "max.message.bytes");
     for (size_t i = 0; i < count; i++) {
         const vcl_record *record = &records[i];
         size_t bytes = record->key.size + record->value.size + record->mark.size;
         if (bytes > (uint64_t)bytes_max) {
-            return vcl_sim_fail(err, VARVE_TOO_LARGE, 0, "topic %s: record of %zu bytes; max.message.bytes is %lld",
-                topic->name, bytes, (long long)bytes_max);
+            return vcl_sim_fail(err, VARVE_TOO_LARGE, 0, "topic %s: record of %zu bytes; max.message.bytes is %lld", topic->name,
+                                bytes, (long long)bytes_max);
         }
         int64_t timestamp_ms = record->timestamp_ms ? record->timestamp_ms : p->sim->now_ms;
         if (!vcl_sim_partition_append(log, p->id->producer_id, record, timestamp_ms)) {
@@ -161,16 +156,15 @@ static varve_status append_all(vcl_producer *p, vcl_sim_topic *topic, int32_t pa
     return VARVE_OK;
 }
 
-varve_status vcl_sim_producer_produce(
-    vcl_producer *p, const char *name, int32_t partition, const vcl_record *records, size_t count, varve_error *err) {
+varve_status vcl_sim_producer_produce(vcl_producer *p, const char *name, int32_t partition, const vcl_record *records, size_t count,
+                                      varve_error *err) {
     int fault;
     pthread_mutex_lock(&p->sim->lock);
     varve_status st = enter(p, VCL_SIM_PRODUCE, &fault, err);
     if (st == VARVE_OK) st = need_transaction(p, err);
     if (st != VARVE_OK) goto out;
     if (p->must_abort) {
-        st = vcl_sim_fail(
-            err, VARVE_KAFKA, 0, "transactional id %s: the transaction must be aborted first", p->id->name);
+        st = vcl_sim_fail(err, VARVE_KAFKA, 0, "transactional id %s: the transaction must be aborted first", p->id->name);
         goto out;
     }
     if (p->epoch != p->id->epoch) {

@@ -13,10 +13,10 @@
 
 #include <pthread.h>
 
-#define VCL_SIM_REPLICAS_MAX     3    /* brokers the simulated cluster pretends to have */
+#define VCL_SIM_REPLICAS_MAX 3        /* brokers the simulated cluster pretends to have */
 #define VCL_SIM_POLL_RECORDS_MAX 1024 /* a poll returns 1 to this many, by the seed */
-#define VCL_SIM_NO_FAULT         (-1)
-#define VCL_SIM_UNRESOLVED       INT64_MAX
+#define VCL_SIM_NO_FAULT (-1)
+#define VCL_SIM_UNRESOLVED INT64_MAX
 
 /* One offset of a log: a record, or the control record that ended a transaction (marker). */
 typedef struct vcl_sim_entry {
@@ -104,8 +104,7 @@ varve_status vcl_sim_fail(varve_error *err, varve_status code, uint32_t flags, c
     __attribute__((format(printf, 4, 5)));
 uint64_t vcl_sim_random(vcl_sim *sim);
 int vcl_sim_next_fault(vcl_sim *sim, vcl_sim_point point); /* a vcl_sim_fault or VCL_SIM_NO_FAULT; counts the call */
-bool vcl_sim_grow(
-    void **array, size_t *capacity, size_t count, size_t element); /* room for one more; false: no memory */
+bool vcl_sim_grow(void **array, size_t *capacity, size_t count, size_t element); /* room for one more; false: no memory */
 vcl_sim_topic *vcl_sim_find_topic(vcl_sim *sim, const char *name);
 vcl_sim_partition *vcl_sim_find_partition(vcl_sim *sim, const char *topic, int32_t partition); /* NULL: not there */
 vcl_sim_id *vcl_sim_find_id(vcl_sim *sim, const char *name); /* created when not there; NULL: no memory */
@@ -117,32 +116,29 @@ varve_status vcl_sim_topic_create(vcl_sim *sim, const char *name, const vcl_topi
 /* --- sim_partition.c --- */
 size_t vcl_sim_partition_seek(const vcl_sim_partition *p, int64_t offset); /* index of the first entry at or after it */
 int64_t vcl_sim_partition_stable_end(const vcl_sim_partition *p);
-bool vcl_sim_partition_append(
-    vcl_sim_partition *p, int64_t producer_id, const vcl_record *record, int64_t timestamp_ms);
+bool vcl_sim_partition_append(vcl_sim_partition *p, int64_t producer_id, const vcl_record *record, int64_t timestamp_ms);
 void vcl_sim_partition_end(vcl_sim_partition *p, int64_t producer_id, bool commit, int64_t timestamp_ms);
 void vcl_sim_partition_truncate(vcl_sim_partition *p, int64_t offset);
 void vcl_sim_partition_set_start(vcl_sim_partition *p, int64_t offset);
-void vcl_sim_partition_compact(
-    vcl_sim_partition *p, int64_t dirty_records, int64_t now_ms, int64_t delete_retention_ms);
+void vcl_sim_partition_compact(vcl_sim_partition *p, int64_t dirty_records, int64_t now_ms, int64_t delete_retention_ms);
 void vcl_sim_partition_clear(vcl_sim_partition *p);
 void vcl_sim_entry_record(const vcl_sim_entry *entry, vcl_record *record); /* points into the entry */
 
 /* --- sim_producer.c, sim_consumer.c --- */
 varve_status vcl_sim_producer_open(vcl_transport *transport, const char *transactional_id, uint32_t timeout_ms,
-    vcl_producer **producer, varve_error *err);
+                                   vcl_producer **producer, varve_error *err);
 void vcl_sim_producer_close(vcl_producer *producer);
 varve_status vcl_sim_producer_begin(vcl_producer *producer, varve_error *err);
-varve_status vcl_sim_producer_produce(vcl_producer *producer, const char *topic, int32_t partition,
-    const vcl_record *records, size_t count, varve_error *err);
-varve_status vcl_sim_producer_commit(
-    vcl_producer *producer, uint32_t timeout_ms, int64_t *next_offset, varve_error *err);
+varve_status vcl_sim_producer_produce(vcl_producer *producer, const char *topic, int32_t partition, const vcl_record *records,
+                                      size_t count, varve_error *err);
+varve_status vcl_sim_producer_commit(vcl_producer *producer, uint32_t timeout_ms, int64_t *next_offset, varve_error *err);
 varve_status vcl_sim_producer_abort(vcl_producer *producer, uint32_t timeout_ms, varve_error *err);
 
 varve_status vcl_sim_consumer_open(vcl_transport *transport, const char *topic, int32_t partition, int64_t offset,
-    vcl_consumer **consumer, varve_error *err);
+                                   vcl_consumer **consumer, varve_error *err);
 void vcl_sim_consumer_close(vcl_consumer *consumer);
-varve_status vcl_sim_consumer_poll(
-    vcl_consumer *consumer, uint32_t timeout_ms, const vcl_record **records, size_t *count, varve_error *err);
+varve_status vcl_sim_consumer_poll(vcl_consumer *consumer, uint32_t timeout_ms, const vcl_record **records, size_t *count,
+                                   varve_error *err);
 int64_t vcl_sim_consumer_position(vcl_consumer *consumer);
 
 #endif

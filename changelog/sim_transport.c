@@ -33,8 +33,8 @@ static void fill_info(const vcl_sim_topic *topic, vcl_topic_info *info) {
     snprintf(info->cleanup_policy, sizeof info->cleanup_policy, "%s", vcl_sim_config_get(topic, "cleanup.policy"));
 }
 
-static varve_status describe_topic(
-    vcl_transport *transport, const char *name, uint32_t timeout_ms, vcl_topic_info *info, varve_error *err) {
+static varve_status describe_topic(vcl_transport *transport, const char *name, uint32_t timeout_ms, vcl_topic_info *info,
+                                   varve_error *err) {
     vcl_sim *sim = sim_of(transport);
     varve_status st = VARVE_OK;
     (void)timeout_ms;
@@ -51,8 +51,8 @@ static varve_status describe_topic(
     return st;
 }
 
-static varve_status create_topic(
-    vcl_transport *transport, const char *name, const vcl_topic_spec *spec, uint32_t timeout_ms, varve_error *err) {
+static varve_status create_topic(vcl_transport *transport, const char *name, const vcl_topic_spec *spec, uint32_t timeout_ms,
+                                 varve_error *err) {
     vcl_sim *sim = sim_of(transport);
     (void)timeout_ms;
     pthread_mutex_lock(&sim->lock);
@@ -62,7 +62,7 @@ static varve_status create_topic(
 }
 
 static varve_status offsets(vcl_transport *transport, const char *topic, int32_t partition, uint32_t timeout_ms,
-    vcl_offsets *result, varve_error *err) {
+                            vcl_offsets *result, varve_error *err) {
     vcl_sim *sim = sim_of(transport);
     varve_status st = VARVE_OK;
     (void)timeout_ms;

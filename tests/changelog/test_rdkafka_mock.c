@@ -59,7 +59,9 @@ Test(rdkafka_mock, what_admin_requests_would_tell_stays_unknown) {
 Test(rdkafka_mock, a_topic_is_created_by_asking_for_it) {
     const vcl_topic_spec spec = {.partitions = 1, .replication = -1};
     vcl_topic_info info;
-    MUST(t->ops->create_topic(t, "fresh", &spec, 10000, &err), err);
+    varve_status st = t->ops->create_topic(t, "fresh", &spec, 10000, &err);
+    /* The mock of librdkafka before 2.3.0 creates a topic for whoever asks whether it is there. */
+    cr_assert(st == VARVE_OK || (st == VARVE_EXISTS && rd_kafka_version() < 0x020300ff), "%s", err.message);
     MUST(t->ops->describe_topic(t, "fresh", 10000, &info, &err), err);
     cr_expect(info.exists);
     cr_expect_eq(t->ops->create_topic(t, "fresh", &spec, 10000, &err), VARVE_EXISTS);
