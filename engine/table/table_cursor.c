@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "table/open_table.h"
-#include "table/scan.h"
+#include "table/block_scan.h"
 #include "table/table.h"
 
 typedef struct table_cursor {

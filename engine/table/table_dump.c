@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "table/scan.h"
+#include "table/block_scan.h"
 #include "table/table.h"
 
 /* Of a key, so much is shown. */

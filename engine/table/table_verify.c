@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "table/open_table.h"
-#include "table/scan.h"
+#include "table/block_scan.h"
 #include "table/table.h"
 
 /* What has been seen so far. */

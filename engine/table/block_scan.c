@@ -1,7 +1,7 @@
 /*
- * table/scan.c - see table/scan.h.
+ * table/block_scan.c - see table/block_scan.h.
  */
-#include "table/scan.h"
+#include "table/block_scan.h"
 
 #include <inttypes.h>
 

@@ -1,10 +1,10 @@
 /*
- * table/scan.h - reads a table's blocks one after the other in large pieces, into memory of its own, leaving the cache alone.
+ * table/block_scan.h - reads a table's blocks one after the other in large pieces, into memory of its own, leaving the cache alone.
  *
  * Threads: one. Invariant: a view is valid until the next vr_scan_block() or the close.
  */
-#ifndef VR_TABLE_SCAN_H
-#define VR_TABLE_SCAN_H
+#ifndef VR_TABLE_BLOCK_SCAN_H
+#define VR_TABLE_BLOCK_SCAN_H
 
 #include "table/table_file.h"
 
