@@ -131,6 +131,7 @@ bool vr_buffer_set(varve_buffer *buffer, varve_slice content) {
     return true;
 }
 
-void vr_sort(void *items, size_t count, size_t item_size, int (*compare)(const void *a, const void *b, void *context), void *context) {
+void vr_sort(void *items, size_t count, size_t item_size, int (*compare)(const void *a, const void *b, void *context),
+             void *context) {
     qsort_r(items, count, item_size, compare, context);
 }

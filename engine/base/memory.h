@@ -31,12 +31,16 @@ char *vr_strdup(const vr_mem *mem, const char *string);
 bool vr_grow(const vr_mem *mem, void **items, size_t *capacity, size_t count, size_t item_size);
 
 /* Sorts count items of item_size, in place (qsort_r). compare gets context; equal items keep no particular order. */
-void vr_sort(void *items, size_t count, size_t item_size, int (*compare)(const void *a, const void *b, void *context), void *context);
+void vr_sort(void *items, size_t count, size_t item_size, int (*compare)(const void *a, const void *b, void *context),
+             void *context);
 
 /* What the budget's bytes are held for. */
 typedef enum vr_use { VR_USE_MEMTABLE, VR_USE_CACHE, VR_USE_INDEX, VR_USE_WAL, VR_USE_WORK, VR_USE_COUNT } vr_use;
 
-/* One budget for a database. All fields but limit are atomic; any thread. Who holds more than it should gives back: see table/cache.h. */
+/*
+ * One budget for a database. All fields but limit are atomic; any thread. Who holds more than it should gives back: see
+ * table/cache.h.
+ */
 typedef struct vr_budget {
     uint64_t limit; /* constant after open */
     _Atomic uint64_t held[VR_USE_COUNT];

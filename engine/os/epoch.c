@@ -37,13 +37,13 @@ typedef struct stripe {
 } stripe;
 
 struct vr_epoch {
-    stripe stripes[STRIPES]; /* atomic */
+    stripe stripes[STRIPES];                      /* atomic */
     alignas(STRIPE_BYTES) _Atomic uint64_t epoch; /* read by all; written under mutex */
     alignas(STRIPE_BYTES) vr_mutex mutex;
     vr_retired *waiting[GENERATIONS]; /* under mutex; by epoch modulo GENERATIONS */
     _Atomic uint64_t waiting_count;   /* written under mutex; read without it only to skip taking it */
-    vr_mem mem;     /* constant */
-    void *allocated; /* constant: what to free, this struct being aligned within it */
+    vr_mem mem;                       /* constant */
+    void *allocated;                  /* constant: what to free, this struct being aligned within it */
 };
 
 varve_status vr_epoch_create(const vr_mem *mem, vr_epoch **epoch, varve_error *err) {

@@ -32,7 +32,10 @@ void vr_epoch_free(vr_epoch *epoch);
 uint32_t vr_epoch_enter(vr_epoch *epoch);
 void vr_epoch_leave(vr_epoch *epoch, uint32_t token);
 
-/* Hands an unlinked object over; takes the epoch's own mutex. release is called later, by any thread that calls in, without locks held. */
+/*
+ * Hands an unlinked object over; takes the epoch's own mutex. release is called later, by the thread that collects or frees,
+ * without the epoch's locks held.
+ */
 void vr_epoch_retire(vr_epoch *epoch, vr_retired *retired, void (*release)(vr_retired *retired, void *context), void *context);
 
 /* Advances if it can and releases what is due. Returns the number released. Called by background threads and by the cache. */

@@ -16,11 +16,11 @@
 #include "os/faultfs.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "os/alloc.h"
 #include "os/thread.h"
 
 #define RANK_FAULTFS (VR_RANK_LEAF + 1) /* files are also used under a leaf's mutex */
@@ -29,11 +29,11 @@ struct vr_faultfs {
     vr_fs base;
     vr_fs *under; /* constant */
     vr_mutex mutex;
-    unsigned kinds;           /* the plan: under mutex */
+    unsigned kinds; /* the plan: under mutex */
     uint64_t nth;
     int os_error;
     bool persistent;
-    _Atomic uint64_t count;   /* written under mutex */
+    _Atomic uint64_t count; /* written under mutex */
     _Atomic uint64_t injected;
 };
 
@@ -75,7 +75,7 @@ static varve_status pass(vr_fs *fs, unsigned kind, const char *what, const char 
 
 static varve_status wrap(vr_fs *fs, const char *path, vr_file *under, vr_file **file, varve_error *err) {
     size_t path_size = strlen(path) + 1;
-    fault_file *created = calloc(1, sizeof *created + path_size);
+    fault_file *created = vr_os_alloc(sizeof *created + path_size);
     if (!created) {
         vr_file_close(under, NULL);
         return vr_error_nomem(err, sizeof *created + path_size, "an open file");
@@ -138,7 +138,7 @@ static varve_status fault_list(vr_fs *fs, const char *path, vr_fs_list_fn visit,
 
 static varve_status fault_close(vr_file *file, varve_error *err) {
     varve_status status = vr_file_close(fault_of(file)->under, err);
-    free(file);
+    vr_os_free(file);
     return status;
 }
 
@@ -206,7 +206,7 @@ static const vr_fs_ops fault_ops = {
 
 varve_status vr_faultfs_create(vr_fs *under, vr_faultfs **faultfs, varve_error *err) {
     VR_ASSERT(under != NULL);
-    vr_faultfs *created = calloc(1, sizeof *created);
+    vr_faultfs *created = vr_os_alloc(sizeof *created);
     if (!created) return vr_error_nomem(err, sizeof *created, "a fault injecting file system");
     created->base.ops = &fault_ops;
     created->under = under;
@@ -218,7 +218,7 @@ varve_status vr_faultfs_create(vr_fs *under, vr_faultfs **faultfs, varve_error *
 void vr_faultfs_free(vr_faultfs *faultfs) {
     if (!faultfs) return;
     vr_mutex_destroy(&faultfs->mutex);
-    free(faultfs);
+    vr_os_free(faultfs);
 }
 
 vr_fs *vr_faultfs_fs(vr_faultfs *faultfs) {

@@ -18,7 +18,9 @@ enum {
     VR_FAULT_RESERVE = 64, VR_FAULT_MAP = 128, VR_FAULT_DIR = 256, VR_FAULT_ALL = 511
 };
 
-/* The nth (from 1) operation among kinds fails with os_error (EIO, ENOSPC, ...); and all after it while persistent. 0: none fails. */
+/*
+ * The nth (from 1) operation among kinds fails with os_error (EIO, ENOSPC, ...); and all after it while persistent. 0: none fails.
+ */
 void vr_faultfs_arm(vr_faultfs *faultfs, unsigned kinds, uint64_t nth, int os_error, bool persistent);
 
 /* Operations among kinds since it was armed, and faults injected. */

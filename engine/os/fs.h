@@ -31,22 +31,34 @@ typedef bool (*vr_fs_list_fn)(void *context, const char *name);
 typedef struct vr_fs_ops {
     varve_status (*open)(vr_fs *fs, const char *path, unsigned flags, vr_file **file, varve_error *err);
     varve_status (*remove)(vr_fs *fs, const char *path, varve_error *err);
-    varve_status (*rename)(vr_fs *fs, const char *from, const char *to, varve_error *err); /* replaces to */
-    varve_status (*link)(vr_fs *fs, const char *from, const char *to, varve_error *err); /* hard link; VARVE_UNSUPPORTED where there are none */
-    varve_status (*make_dir)(vr_fs *fs, const char *path, varve_error *err); /* mode 0700; VARVE_EXISTS */
-    varve_status (*remove_dir)(vr_fs *fs, const char *path, varve_error *err); /* an empty one */
-    varve_status (*sync_dir)(vr_fs *fs, const char *path, varve_error *err); /* makes creations, renames and removals in it durable */
-    varve_status (*list)(vr_fs *fs, const char *path, vr_fs_list_fn visit, void *context, varve_error *err); /* names, without . and .. */
-    varve_status (*lock)(vr_fs *fs, const char *path, vr_file **lock, varve_error *err); /* created if missing; exclusive among processes
-                                       and among handles of this process (OFD lock); VARVE_BUSY. close() gives it back */
-    varve_status (*close)(vr_file *file, varve_error *err); /* releases file in any case */
-    varve_status (*pread)(vr_file *file, void *data, size_t size, uint64_t offset, size_t *got, varve_error *err); /* *got < size only at the end */
+    /* Replaces to. */
+    varve_status (*rename)(vr_fs *fs, const char *from, const char *to, varve_error *err);
+    /* Hard link; VARVE_UNSUPPORTED where there are none. */
+    varve_status (*link)(vr_fs *fs, const char *from, const char *to, varve_error *err);
+    /* Mode 0700; VARVE_EXISTS. */
+    varve_status (*make_dir)(vr_fs *fs, const char *path, varve_error *err);
+    /* An empty one. */
+    varve_status (*remove_dir)(vr_fs *fs, const char *path, varve_error *err);
+    /* Makes creations, renames and removals in it durable. */
+    varve_status (*sync_dir)(vr_fs *fs, const char *path, varve_error *err);
+    /* Names, without . and .., until visit returns false, which is no failure. */
+    varve_status (*list)(vr_fs *fs, const char *path, vr_fs_list_fn visit, void *context, varve_error *err);
+    /* Created if missing; exclusive among processes and among handles of this process (OFD lock); VARVE_BUSY. Held until close. */
+    varve_status (*lock)(vr_fs *fs, const char *path, vr_file **lock, varve_error *err);
+    /* Releases file in any case. No mapping of this handle may be left. */
+    varve_status (*close)(vr_file *file, varve_error *err);
+    /* *got < size only at the end. */
+    varve_status (*pread)(vr_file *file, void *data, size_t size, uint64_t offset, size_t *got, varve_error *err);
     varve_status (*pwrite)(vr_file *file, const void *data, size_t size, uint64_t offset, varve_error *err);
-    varve_status (*sync)(vr_file *file, varve_error *err); /* fdatasync; mapped stores included. Never retried by the caller */
+    /* fdatasync; mapped stores included. Never retried by the caller. */
+    varve_status (*sync)(vr_file *file, varve_error *err);
     varve_status (*get_size)(vr_file *file, uint64_t *size, varve_error *err);
-    varve_status (*set_size)(vr_file *file, uint64_t size, varve_error *err); /* ftruncate */
-    varve_status (*reserve)(vr_file *file, uint64_t size, varve_error *err); /* fallocate from 0: blocks exist up to size; VARVE_NO_SPACE */
-    varve_status (*map)(vr_file *file, size_t size, bool writable, void **address, varve_error *err); /* from offset 0, shared */
+    /* ftruncate. */
+    varve_status (*set_size)(vr_file *file, uint64_t size, varve_error *err);
+    /* fallocate from 0: blocks exist up to size; VARVE_NO_SPACE. */
+    varve_status (*reserve)(vr_file *file, uint64_t size, varve_error *err);
+    /* From offset 0, shared. VARVE_INVALID where size is 0 or beyond the file's end. */
+    varve_status (*map)(vr_file *file, size_t size, bool writable, void **address, varve_error *err);
     void (*unmap)(vr_file *file, void *address, size_t size);
 } vr_fs_ops;
 

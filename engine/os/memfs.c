@@ -12,13 +12,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
-#include "base/memory.h"
+#include "os/alloc.h"
 #include "os/memfs_node.h"
 
 #define RANK_MEMFS (VR_RANK_LEAF + 2) /* files are also used under a leaf's mutex, and from below the fault injector */
@@ -87,7 +86,7 @@ static varve_status find_or_create(vr_memfs *memfs, const char *path, bool creat
 
 static memfs_file *make_file(vr_fs *fs, const char *path, unsigned flags) {
     size_t path_size = strlen(path) + 1;
-    memfs_file *file = calloc(1, sizeof *file + path_size);
+    memfs_file *file = vr_os_alloc(sizeof *file + path_size);
     if (!file) return NULL;
     file->base.fs = fs;
     file->flags = flags;
@@ -114,7 +113,7 @@ static varve_status memfs_open(vr_fs *fs, const char *path, unsigned flags, vr_f
     if (status == VARVE_OK) attach(opened, node);
     vr_mutex_unlock(&memfs->mutex);
     if (status != VARVE_OK) {
-        free(opened);
+        vr_os_free(opened);
         return status;
     }
     *file = &opened->base;
@@ -138,7 +137,7 @@ static varve_status memfs_lock(vr_fs *fs, const char *path, vr_file **lock, varv
     }
     vr_mutex_unlock(&memfs->mutex);
     if (status != VARVE_OK) {
-        free(opened);
+        vr_os_free(opened);
         return status;
     }
     *lock = &opened->base;
@@ -155,7 +154,7 @@ static varve_status memfs_close(vr_file *file, varve_error *err) {
     self->node->handles--;
     vr_memfs_node_unref(self->node);
     vr_mutex_unlock(&memfs->mutex);
-    free(self);
+    vr_os_free(self);
     return VARVE_OK;
 }
 
@@ -487,10 +486,10 @@ static const vr_fs_ops memfs_ops = {
 };
 
 varve_status vr_memfs_create(vr_memfs **memfs, varve_error *err) {
-    vr_memfs *created = calloc(1, sizeof *created);
+    vr_memfs *created = vr_os_alloc(sizeof *created);
     memfs_node *root = created ? vr_memfs_node_create(created, true) : NULL;
     if (!root) {
-        free(created);
+        vr_os_free(created);
         return vr_error_nomem(err, sizeof *created + sizeof *root, "an in-memory file system");
     }
     vr_memfs_node_ref(root);
@@ -507,7 +506,7 @@ void vr_memfs_free(vr_memfs *memfs) {
     vr_memfs_node_unref(memfs->root);
     VR_ASSERT(memfs->nodes == NULL);
     vr_mutex_destroy(&memfs->mutex);
-    free(memfs);
+    vr_os_free(memfs);
 }
 
 vr_fs *vr_memfs_fs(vr_memfs *memfs) {

@@ -26,7 +26,10 @@ typedef enum vr_crash_mode {
 /* A copy as it would be after a crash now. Any thread, also from within the hook. */
 varve_status vr_memfs_clone(vr_memfs *memfs, vr_crash_mode mode, uint64_t seed, vr_memfs **clone, varve_error *err);
 
-/* Called before each operation that changes the file system (operation counts from 1), on the thread that does it, without locks held. */
+/*
+ * Called before each operation that changes the file system (operation counts from 1), on the thread that does it, without locks
+ * held.
+ */
 typedef void (*vr_memfs_hook)(void *context, uint64_t operation, const char *name, const char *path);
 void vr_memfs_set_hook(vr_memfs *memfs, vr_memfs_hook hook, void *context);
 

@@ -12,7 +12,6 @@
  *
  * What is chosen depends on the seed and on numbers that a repeated run gives again: the id of a node, the sector, the change.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -22,7 +21,7 @@
 #include "os/memfs_node.h"
 
 #define SECTOR_BYTES ((size_t)512)
-#define SIZE_QUESTION UINT64_MAX     /* in the place of a sector: is the unsynced size kept? */
+#define SIZE_QUESTION UINT64_MAX        /* in the place of a sector: is the unsynced size kept? */
 #define ENTRY_QUESTION (UINT64_MAX - 1) /* in the place of a node's id: is the change kept? */
 
 static bool choose(uint64_t seed, uint64_t what, uint64_t which) {

@@ -2,12 +2,11 @@
  * os/memfs_dir.c - directory entries and paths of the in-memory file system. All under the file system's mutex.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/memory.h"
+#include "os/alloc.h"
 #include "os/memfs_node.h"
 
 memfs_entry *vr_memfs_dir_find(memfs_node *dir, const char *name, size_t name_size) {
@@ -26,8 +25,9 @@ memfs_entry *vr_memfs_dir_add(memfs_node *dir, const char *name, size_t name_siz
     void *entries = dir->entries;
     if (!vr_grow(&mem, &entries, &dir->entry_capacity, dir->entry_count + 1, sizeof *entry)) return NULL;
     dir->entries = entries;
-    char *copy = strndup(name, name_size);
+    char *copy = vr_os_alloc(name_size + 1);
     if (!copy) return NULL;
+    memcpy(copy, name, name_size);
     entry = &dir->entries[dir->entry_count++];
     *entry = (memfs_entry){.name = copy};
     return entry;
@@ -60,7 +60,7 @@ void vr_memfs_dir_trim(memfs_node *dir) {
         if (dir->entries[i].now || dir->entries[i].kept) {
             dir->entries[count++] = dir->entries[i];
         } else {
-            free(dir->entries[i].name);
+            vr_os_free(dir->entries[i].name);
         }
     }
     dir->entry_count = count;

@@ -4,12 +4,12 @@
 #include "os/memfs_node.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "os/alloc.h"
 #include "os/env.h"
 
 #define CAPACITY_MIN ((size_t)64 << 10)
@@ -35,7 +35,7 @@ __attribute__((noinline, no_sanitize("thread"))) void vr_memfs_zero(char *to, si
 
 memfs_blob *vr_memfs_blob_create(size_t size) {
     size_t capacity = size < 64 ? 64 : size;
-    memfs_blob *blob = calloc(1, sizeof *blob + capacity);
+    memfs_blob *blob = vr_os_alloc(sizeof *blob + capacity);
     if (!blob) return NULL;
     atomic_init(&blob->refs, 1);
     blob->size = size;
@@ -45,11 +45,11 @@ memfs_blob *vr_memfs_blob_create(size_t size) {
 
 void vr_memfs_blob_unref(memfs_blob *blob) {
     /* acq_rel with itself: the last holder frees after all others have read. */
-    if (blob && atomic_fetch_sub_explicit(&blob->refs, 1, memory_order_acq_rel) == 1) free(blob);
+    if (blob && atomic_fetch_sub_explicit(&blob->refs, 1, memory_order_acq_rel) == 1) vr_os_free(blob);
 }
 
 memfs_node *vr_memfs_node_create(vr_memfs *memfs, bool directory) {
-    memfs_node *node = calloc(1, sizeof *node);
+    memfs_node *node = vr_os_alloc(sizeof *node);
     if (!node) return NULL;
     node->id = ++memfs->next_id;
     node->directory = directory;
@@ -66,9 +66,9 @@ void vr_memfs_node_free(memfs_node *node) {
     if (node->next) node->next->link = node->link;
     vr_memfs_blob_unref(node->blob);
     vr_pages_release(node->bytes, node->capacity);
-    for (size_t i = 0; i < node->entry_count; i++) free(node->entries[i].name);
-    free(node->entries);
-    free(node);
+    for (size_t i = 0; i < node->entry_count; i++) vr_os_free(node->entries[i].name);
+    vr_os_free(node->entries);
+    vr_os_free(node);
 }
 
 void vr_memfs_node_ref(memfs_node *node) {
@@ -139,8 +139,8 @@ varve_status vr_memfs_node_resize(vr_memfs *memfs, memfs_node *node, uint64_t si
     if (size > node->size && memfs->space != 0) {
         uint64_t used = used_space(memfs);
         if (used > memfs->space || size - node->size > memfs->space - used) {
-            return vr_error_set(err, VARVE_NO_SPACE, "no space for %s: %" PRIu64 " of %" PRIu64 " bytes are in use", path,
-                                used, memfs->space);
+            return vr_error_set(err, VARVE_NO_SPACE, "no space for %s: %" PRIu64 " of %" PRIu64 " bytes are in use", path, used,
+                                memfs->space);
         }
     }
     if (size > SIZE_MAX / 4) return vr_error_set(err, VARVE_NO_SPACE, "%s cannot grow beyond the address space", path);

@@ -38,21 +38,21 @@ typedef struct memfs_entry {
 } memfs_entry;
 
 struct memfs_node {
-    memfs_node *next; /* of all nodes of the file system */
+    memfs_node *next;  /* of all nodes of the file system */
     memfs_node **link; /* what points at this one in that list */
-    memfs_node *twin; /* its copy, while a clone is made */
-    uint64_t id;      /* in the order of creation; the same in a clone */
-    uint32_t refs;    /* entries' now and kept, handles */
-    uint32_t names;   /* entries' now alone */
+    memfs_node *twin;  /* its copy, while a clone is made */
+    uint64_t id;       /* in the order of creation; the same in a clone */
+    uint32_t refs;     /* entries' now and kept, handles */
+    uint32_t names;    /* entries' now alone */
     uint32_t handles;
     bool directory;
     bool locked;
 
     /* A file's. */
-    char *bytes;          /* current content; NULL: the blob's first size bytes */
-    size_t capacity;      /* of bytes: address space that reads as zero beyond size */
+    char *bytes;     /* current content; NULL: the blob's first size bytes */
+    size_t capacity; /* of bytes: address space that reads as zero beyond size */
     size_t size;
-    size_t dirty_from;    /* what may differ from the blob; empty when from >= to */
+    size_t dirty_from; /* what may differ from the blob; empty when from >= to */
     size_t dirty_to;
     uint32_t maps;
     uint32_t maps_writable; /* while there are any, everything may differ */
@@ -71,7 +71,7 @@ struct vr_memfs {
     memfs_node *root;
     uint64_t next_id;
     uint64_t next_change;
-    uint64_t space; /* under mutex; 0: no bound */
+    uint64_t space;     /* under mutex; 0: no bound */
     vr_memfs_hook hook; /* under mutex; called without it */
     void *hook_context;
     uint64_t operation;

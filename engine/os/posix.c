@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -25,6 +24,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "os/alloc.h"
 #include "os/fs.h"
 
 #define LOWEST_FD 3
@@ -90,7 +90,7 @@ static varve_status open_regular(const char *path, int flags, int *fd, varve_err
 static varve_status make_file(vr_fs *fs, const char *path, int fd, vr_file **file, varve_error *err) {
     VR_ASSERT(fd >= LOWEST_FD);
     size_t path_size = strlen(path) + 1;
-    posix_file *created = calloc(1, sizeof *created + path_size);
+    posix_file *created = vr_os_alloc(sizeof *created + path_size);
     if (!created) {
         close(fd);
         return vr_error_nomem(err, sizeof *created + path_size, "an open file");
@@ -222,7 +222,7 @@ static varve_status posix_close(vr_file *file, varve_error *err) {
     varve_status status = VARVE_OK;
     /* After EINTR the descriptor is closed on Linux, and closing it again could hit somebody else's. */
     if (close(self->fd) != 0 && errno != EINTR) status = vr_error_os(err, errno, "cannot close %s", self->path);
-    free(self);
+    vr_os_free(self);
     return status;
 }
 

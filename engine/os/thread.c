@@ -9,13 +9,13 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "os/alloc.h"
 
 #ifdef VR_DEBUG
 
@@ -159,7 +159,7 @@ typedef struct thread_start {
 
 static void *thread_main(void *argument) {
     thread_start start = *(thread_start *)argument;
-    free(argument);
+    vr_os_free(argument);
     pthread_setname_np(pthread_self(), start.name); /* for the user's debugger; without it all works */
     start.body(start.context);
     return NULL;
@@ -167,7 +167,7 @@ static void *thread_main(void *argument) {
 
 varve_status vr_thread_start(vr_thread *thread, const char *name, void (*body)(void *context), void *context, varve_error *err) {
     VR_ASSERT(strlen(name) < THREAD_NAME_BYTES);
-    thread_start *start = calloc(1, sizeof *start);
+    thread_start *start = vr_os_alloc(sizeof *start);
     if (!start) return vr_error_nomem(err, sizeof *start, "a thread's start");
     start->body = body;
     start->context = context;
@@ -180,7 +180,7 @@ varve_status vr_thread_start(vr_thread *thread, const char *name, void (*body)(v
     int result = pthread_create(&thread->thread, NULL, thread_main, start);
     VR_CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
     if (result != 0) {
-        free(start);
+        vr_os_free(start);
         return vr_error_os(err, result, "cannot start thread %s", name);
     }
     return VARVE_OK;

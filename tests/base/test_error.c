@@ -25,10 +25,13 @@ Test(error, flags_follow_from_the_code) {
         varve_status code;
         uint32_t flags;
     } cases[] = {
-        {VARVE_BUSY, VARVE_ERROR_RETRIABLE},    {VARVE_NO_SPACE, VARVE_ERROR_RETRIABLE},
-        {VARVE_NOMEM, VARVE_ERROR_RETRIABLE},   {VARVE_TIMEOUT, VARVE_ERROR_RETRIABLE},
+        {VARVE_BUSY, VARVE_ERROR_RETRIABLE},
+        {VARVE_NO_SPACE, VARVE_ERROR_RETRIABLE},
+        {VARVE_NOMEM, VARVE_ERROR_RETRIABLE},
+        {VARVE_TIMEOUT, VARVE_ERROR_RETRIABLE},
         {VARVE_FENCED, VARVE_ERROR_FENCED | VARVE_ERROR_FATAL},
-        {VARVE_IO, 0},         {VARVE_CORRUPTION, 0},
+        {VARVE_IO, 0},
+        {VARVE_CORRUPTION, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         varve_error err;

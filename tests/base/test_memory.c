@@ -127,6 +127,22 @@ Test(memory, buffers) {
     varve_buffer_free(NULL);
 }
 
+static int by_digit(const void *a, const void *b, void *context) {
+    int divisor = *(int *)context;
+    return *(const int *)a / divisor % 10 - *(const int *)b / divisor % 10;
+}
+
+Test(memory, sort_passes_the_context) {
+    int items[] = {19, 31, 25, 7, 42};
+    int tens = 10;
+    vr_sort(items, 5, sizeof items[0], by_digit, &tens);
+    for (int i = 1; i < 5; i++) cr_assert_leq(items[i - 1] / 10, items[i] / 10);
+    int ones = 1;
+    vr_sort(items, 5, sizeof items[0], by_digit, &ones);
+    cr_assert(items[0] == 31 && items[4] == 19);
+    vr_sort(items, 0, sizeof items[0], by_digit, &ones);
+}
+
 Test(memory, faults_hit_the_nth_call) {
     vr_faultmem fault;
     vr_faultmem_init(&fault, 3, false);

@@ -26,11 +26,17 @@ void fs_fixture_close(fs_fixture *fixture); /* removes the directory */
 void fs_run(fs_kind kind, void (*body)(vr_fs *fs, const char *dir));
 
 /* A test of the contract: one body, which must hold on every file system. */
-#define FS_TEST(name)                                       \
-    static void name(vr_fs *fs, const char *dir);           \
-    Test(fs_posix, name) { fs_run(FS_POSIX, name); }        \
-    Test(fs_memory, name) { fs_run(FS_MEM, name); }         \
-    Test(fs_fault_injector, name) { fs_run(FS_FAULT, name); } \
+#define FS_TEST(name)                                                                                                              \
+    static void name(vr_fs *fs, const char *dir);                                                                                  \
+    Test(fs_posix, name) {                                                                                                         \
+        fs_run(FS_POSIX, name);                                                                                                    \
+    }                                                                                                                              \
+    Test(fs_memory, name) {                                                                                                        \
+        fs_run(FS_MEM, name);                                                                                                      \
+    }                                                                                                                              \
+    Test(fs_fault_injector, name) {                                                                                                \
+        fs_run(FS_FAULT, name);                                                                                                    \
+    }                                                                                                                              \
     static void name(vr_fs *fs, const char *dir)
 
 /* dir/name in one of a few static buffers, for use within one statement. One thread. */

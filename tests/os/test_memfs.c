@@ -182,7 +182,8 @@ static varve_status random_operation(vr_fs *fs, const char *dir, uint64_t *state
     if (what == 2) return vr_fs_link(fs, name, other, NULL);
     if (what == 3) return vr_fs_make_dir(fs, name, NULL);
     if (what == 4) return vr_fs_remove_dir(fs, name, NULL);
-    unsigned flags = RW | (what < 9 ? VR_OPEN_CREATE : 0) | (what == 5 ? VR_OPEN_TRUNCATE : 0) | (what == 6 ? VR_OPEN_EXCLUSIVE : 0);
+    unsigned flags =
+        RW | (what < 9 ? VR_OPEN_CREATE : 0) | (what == 5 ? VR_OPEN_TRUNCATE : 0) | (what == 6 ? VR_OPEN_EXCLUSIVE : 0);
     status = vr_fs_open(fs, name, flags, &file, NULL);
     if (status != VARVE_OK) return status;
     if (what == 7) status = vr_file_set_size(file, offset, NULL);

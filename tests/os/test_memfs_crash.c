@@ -289,8 +289,10 @@ Test(crash_clone, mixed_size_is_the_old_or_the_new) {
         cr_assert(memcmp(bytes, "0123", 4) == 0);
         shorter += got == 4;
         longer += got == 1004;
-        if (got == 1004 && memcmp(bytes + 1000, "\0\0\0\0", 4) == 0) zeros++;
-        else if (got == 1004) cr_assert(memcmp(bytes + 1000, "tail", 4) == 0);
+        if (got == 1004 && memcmp(bytes + 1000, "\0\0\0\0", 4) == 0)
+            zeros++;
+        else if (got == 1004)
+            cr_assert(memcmp(bytes + 1000, "tail", 4) == 0);
     }
     cr_assert(shorter > 10 && longer > 10);
     cr_assert(zeros > 2 && zeros < longer, "a size without its data is one of the outcomes");

@@ -24,9 +24,11 @@
 
 #define RW (VR_OPEN_READ | VR_OPEN_WRITE)
 
-#define POSIX_TEST(name)                           \
-    static void name(vr_fs *fs, const char *dir);  \
-    Test(posix, name) { fs_run(FS_POSIX, name); }  \
+#define POSIX_TEST(name)                                                                                                           \
+    static void name(vr_fs *fs, const char *dir);                                                                                  \
+    Test(posix, name) {                                                                                                            \
+        fs_run(FS_POSIX, name);                                                                                                    \
+    }                                                                                                                              \
     static void name(vr_fs *fs, const char *dir)
 
 /* From now on system call number fails with os_error in this process. */
