@@ -304,6 +304,7 @@ static varve_status write_single_locked(vr_store *store, const vr_change *change
     varve_slice parts[3] = {varve_bytes(head, (size_t)(at - head)), change->key, change->value};
     uint64_t bytes = parts[0].size + parts[1].size + parts[2].size;
     status = make_room(store, bytes, 1, err);
+    if (status == VARVE_OK) vr_memtable_prefetch(store->active, vr_key_hash(change->key)); /* its cache miss passes while the WAL is written */
     if (status == VARVE_OK) status = append(db, 1, parts, change->kind == VR_KIND_PUT ? 3 : 2, err);
     if (status == VARVE_OK) status = apply_or_latch(store, db->last_sequence + 1, change, bytes, 1, err);
     if (status != VARVE_OK) return status;
