@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "version/level_prefix.h"
 
 void vr_version_ref(vr_version *version) {
     uint32_t before = atomic_fetch_add_explicit(&version->refs, 1, memory_order_relaxed);
@@ -84,10 +85,8 @@ static varve_status finish_level(const vr_mem *mem, vr_level *level, size_t numb
     level->shared = shared_prefix(level);
     level->bytes = 0;
     for (size_t i = 0; i < level->count; i++) {
-        varve_slice least = min_key(level->files[i]), greatest = max_key(level->files[i]);
-        size_t skip = level->shared.size;
-        level->min_prefixes[i] = vr_key_prefix(least.data + skip, least.size - skip);
-        level->max_prefixes[i] = vr_key_prefix(greatest.data + skip, greatest.size - skip);
+        level->min_prefixes[i] = vr_level_prefix(level, min_key(level->files[i]));
+        level->max_prefixes[i] = vr_level_prefix(level, max_key(level->files[i]));
         level->bytes += level->files[i]->summary.file_bytes;
     }
     return number == 0 ? VARVE_OK : check_overlap(level, number, overlap_code, err);

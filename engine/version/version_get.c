@@ -11,6 +11,7 @@
  * is asked. The score rises where more than one read in MISS_UP + 1 is in vain. It is a hint: racing updates may be lost.
  */
 #include "base/bytes.h"
+#include "version/level_prefix.h"
 #include "version/version.h"
 
 #define MISS_SAMPLE 16u /* a power of two */
@@ -29,7 +30,7 @@ static inline side place_key(const vr_level *level, varve_slice key, uint64_t *p
     int order = common ? memcmp(key.data, level->shared.data, common) : 0;
     if (order > 0) return SIDE_BEHIND;
     if (order < 0 || key.size < skip) return SIDE_BEFORE; /* a proper prefix of what is shared comes before all */
-    *prefix = vr_key_prefix(key.data + skip, key.size - skip);
+    *prefix = vr_level_prefix(level, key);
     return SIDE_WITHIN;
 }
 
