@@ -56,8 +56,8 @@ bool vr_wal_prepare(vr_wal *wal) {
     vr_mutex_lock(&wal->prepare_mutex);
     vr_mutex_lock(&wal->mutex);
     const vr_segment *active = wal->active;
-    /* relaxed: only a hint when it is due */
-    bool due = !wal->next && (active->recovered || atomic_load_explicit(&active->end, memory_order_relaxed) >= active->size / 4);
+    uint64_t used = atomic_load_explicit(&active->end, memory_order_relaxed) - VR_WAL_PAGE_BYTES; /* only a hint */
+    bool due = !wal->next && (active->recovered || used >= (active->size - VR_WAL_PAGE_BYTES) / 4);
     uint64_t number = active->number + 1;
     vr_mutex_unlock(&wal->mutex);
     if (due) {
@@ -183,8 +183,8 @@ static void drop_large_buffer(vr_wal *wal) {
 }
 
 /*
- * Writes the buffer's bytes at the end. A failure may leave part of them, or all: a full disk is made good by overwriting the
- * first eight bytes, so that no record stands there; any other failure, and one of that, stops the WAL.
+ * Writes the buffer's bytes at the end. A failure may have left part of them, or all, and so the whole record: its first eight bytes are
+ * overwritten. After a full disk that is enough to go on; any other failure stops the WAL, and so does one of the overwriting.
  */
 static varve_status write_buffer(vr_wal *wal, size_t bytes, varve_error *err) {
     static const char zeros[VR_WAL_ALIGNMENT];
@@ -192,8 +192,8 @@ static varve_status write_buffer(vr_wal *wal, size_t bytes, varve_error *err) {
     varve_status st = vr_file_pwrite(wal->active->file, wal->buffer, bytes, wal->at, &why);
     if (st == VARVE_OK) return st;
     vr_error_copy(err, &why);
-    if (st == VARVE_NO_SPACE && vr_file_pwrite(wal->active->file, zeros, sizeof zeros, wal->at, NULL) == VARVE_OK) return st;
-    return vr_wal_latch(wal, &why);
+    varve_status undone = vr_file_pwrite(wal->active->file, zeros, sizeof zeros, wal->at, NULL);
+    return st == VARVE_NO_SPACE && undone == VARVE_OK ? st : vr_wal_latch(wal, &why);
 }
 
 static varve_status check_append(vr_wal *wal, uint64_t first_sequence, uint32_t count, uint64_t payload, varve_error *err) {
