@@ -361,13 +361,22 @@ static varve_status wait_until_flushed(varve_db *db, varve_error *err) {
     }
 }
 
-varve_status varve_flush(varve_db *db, varve_error *err) {
+static varve_status flush_entered(varve_db *db, varve_error *err) {
     varve_status status = vr_db_check_writable(db, err);
     if (status == VARVE_OK) status = vr_db_turn_over_all(db, err);
     if (status != VARVE_OK) return status;
     vr_mutex_lock(&db->mutex);
     status = wait_until_flushed(db, err);
     vr_mutex_unlock(&db->mutex);
+    return status;
+}
+
+varve_status varve_flush(varve_db *db, varve_error *err) {
+    varve_db *entered = db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = flush_entered(db, err);
+    vr_db_leave(entered);
     return status;
 }
 
@@ -384,7 +393,7 @@ static varve_status claim_compaction(varve_db *db, vr_store *store, varve_error 
     return status;
 }
 
-varve_status varve_compact(varve_store *handle, varve_error *err) {
+static varve_status compact_entered(varve_store *handle, varve_error *err) {
     varve_db *db = handle->db;
     varve_status status = vr_store_check(handle, err);
     if (status == VARVE_OK) status = varve_flush(db, err);
@@ -396,6 +405,15 @@ varve_status varve_compact(varve_store *handle, varve_error *err) {
     handle->store->compacting = false;
     vr_cond_broadcast(&db->done_cond);
     vr_mutex_unlock(&db->mutex);
+    return status;
+}
+
+varve_status varve_compact(varve_store *handle, varve_error *err) {
+    varve_db *entered = handle->db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = compact_entered(handle, err);
+    vr_db_leave(entered);
     return status;
 }
 

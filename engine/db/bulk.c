@@ -389,11 +389,14 @@ varve_status varve_bulk_finish(varve_bulk *bulk, varve_slice position, varve_err
                               VARVE_POSITION_BYTES_MAX);
     }
     if (status == VARVE_OK) status = vr_db_check_writable(bulk->db, err);
+    varve_status entered = vr_db_enter(bulk->db, status == VARVE_OK ? err : NULL);
+    if (status == VARVE_OK) status = entered;
     if (status == VARVE_OK) status = hand_over(bulk, true, err);
     varve_status worked = wait_worker(bulk, status == VARVE_OK ? err : NULL);
     if (status == VARVE_OK) status = worked;
     if (status == VARVE_OK) status = install(bulk, position, err);
     if (status != VARVE_OK) remove_runs(bulk);
+    if (entered == VARVE_OK) vr_db_leave(bulk->db);
     release(bulk);
     return status;
 }

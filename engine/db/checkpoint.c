@@ -54,7 +54,7 @@ static void remove_target(varve_db *db, const char *target) {
     vr_fs_remove_dir(db->env.fs, target, NULL);
 }
 
-varve_status varve_checkpoint(varve_db *db, const char *target, varve_error *err) {
+static varve_status checkpoint_entered(varve_db *db, const char *target, varve_error *err) {
     if (!target || !*target) return vr_error_set(err, VARVE_INVALID, "checkpoint target: it is empty");
     varve_status status = vr_db_check_writable(db, err);
     if (status == VARVE_OK) status = varve_sync(db, err);
@@ -66,5 +66,14 @@ varve_status varve_checkpoint(varve_db *db, const char *target, varve_error *err
     if (status == VARVE_OK) status = copy_files(db, target, err);
     vr_mutex_unlock(&db->manifest_mutex);
     if (status != VARVE_OK) remove_target(db, target);
+    return status;
+}
+
+varve_status varve_checkpoint(varve_db *db, const char *target, varve_error *err) {
+    varve_db *entered = db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = checkpoint_entered(db, target, err);
+    vr_db_leave(entered);
     return status;
 }

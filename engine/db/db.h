@@ -122,6 +122,7 @@ struct varve_db {
 
     _Atomic uint32_t refs;
     _Atomic bool closed;
+    _Atomic uint32_t calls;       /* calls under way that need WAL or manifest: see vr_db_enter() */
     _Atomic uint64_t visible;     /* newest readable sequence: release after the memtables have it, acquire by readers */
     _Atomic uint64_t next_file;
     _Atomic uint64_t debt;        /* compaction debt of the worst store, for the throttle */
@@ -180,6 +181,10 @@ varve_status vr_db_latch(varve_db *db, const varve_error *err);
 /* VARVE_CLOSED, VARVE_READ_ONLY or VARVE_OK. */
 varve_status vr_db_check_writable(varve_db *db, varve_error *err);
 varve_status vr_db_check_open(const varve_db *db, varve_error *err);
+
+/* Brackets a call that uses WAL or manifest outside write_mutex: varve_close() refuses later ones and waits for those inside. VARVE_CLOSED: not entered. */
+varve_status vr_db_enter(varve_db *db, varve_error *err);
+void vr_db_leave(varve_db *db);
 varve_status vr_store_check(const varve_store *handle, varve_error *err);
 
 /* --- view.c --- */

@@ -103,7 +103,7 @@ static void unclaim(varve_db *db, vr_feed *feed, bool made) {
     vr_mutex_unlock(&db->mutex);
 }
 
-varve_status varve_feed_open(varve_db *db, const char *name, varve_feed **out, varve_error *err) {
+static varve_status feed_open_entered(varve_db *db, const char *name, varve_feed **out, varve_error *err) {
     varve_status status = vr_db_check_writable(db, err);
     if (status != VARVE_OK) return status;
     size_t size = name ? strlen(name) : 0;
@@ -139,6 +139,15 @@ varve_status varve_feed_open(varve_db *db, const char *name, varve_feed **out, v
     vr_mutex_unlock(&db->mutex);
     *out = handle;
     return VARVE_OK;
+}
+
+varve_status varve_feed_open(varve_db *db, const char *name, varve_feed **out, varve_error *err) {
+    varve_db *entered = db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = feed_open_entered(db, name, out, err);
+    vr_db_leave(entered);
+    return status;
 }
 
 static void unref(varve_feed *handle) {
@@ -184,7 +193,7 @@ void vr_feeds_detach(varve_db *db) {
     }
 }
 
-varve_status varve_feed_drop(varve_db *db, const char *name, varve_error *err) {
+static varve_status feed_drop_entered(varve_db *db, const char *name, varve_error *err) {
     varve_status status = vr_db_check_writable(db, err);
     if (status != VARVE_OK) return status;
     vr_mutex_lock(&db->manifest_mutex);
@@ -203,6 +212,15 @@ varve_status varve_feed_drop(varve_db *db, const char *name, varve_error *err) {
         unclaim(db, feed, status == VARVE_OK);
     }
     vr_mutex_unlock(&db->manifest_mutex);
+    return status;
+}
+
+varve_status varve_feed_drop(varve_db *db, const char *name, varve_error *err) {
+    varve_db *entered = db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = feed_drop_entered(db, name, err);
+    vr_db_leave(entered);
     return status;
 }
 

@@ -35,10 +35,12 @@ static varve_status add_number(vr_edit *edit, vr_edit_kind kind, uint64_t number
 
 /* Adds what the feeds have released since the manifest was last told. db->mutex held. */
 static varve_status add_feeds(varve_db *db, vr_edit *edit, varve_error *err) {
+    uint64_t synced = vr_wal_synced_sequence(db->wal);
     for (size_t i = 0; i < db->feed_count; i++) {
         vr_feed *feed = db->feeds[i];
         uint64_t released = atomic_load_explicit(&feed->released, memory_order_relaxed);
-        if (released == feed->persisted) continue;
+        if (released > synced) released = synced; /* a sequence that a power cut takes back is given out again */
+        if (released <= feed->persisted) continue;
         vr_edit_field *field = vr_edit_add(edit, VR_EDIT_FEED_SET, err);
         if (!field) return VARVE_NOMEM;
         field->name = varve_str(feed->name);
@@ -60,7 +62,8 @@ static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *stor
     if (status == VARVE_OK) {
         status = add_number(edit, VR_EDIT_NEXT_FILE, atomic_load_explicit(&db->next_file, memory_order_relaxed), 0, err);
     }
-    if (status == VARVE_OK) status = add_number(edit, VR_EDIT_LAST_SEQUENCE, 0, varve_sequence(db), err);
+    /* What is synced, not what is visible: an open that finds the WAL shorter than this takes it for damage. */
+    if (status == VARVE_OK) status = add_number(edit, VR_EDIT_LAST_SEQUENCE, 0, vr_wal_synced_sequence(db->wal), err);
     return status;
 }
 

@@ -26,6 +26,18 @@ varve_status vr_db_check_open(const varve_db *db, varve_error *err) {
     return VARVE_OK;
 }
 
+varve_status vr_db_enter(varve_db *db, varve_error *err) {
+    /* seq_cst here and in varve_close(): either it sees this call, or this call sees it */
+    atomic_fetch_add(&db->calls, 1);
+    if (!atomic_load(&db->closed)) return VARVE_OK;
+    vr_db_leave(db);
+    return vr_db_check_open(db, err);
+}
+
+void vr_db_leave(varve_db *db) {
+    atomic_fetch_sub(&db->calls, 1);
+}
+
 varve_status vr_db_check_writable(varve_db *db, varve_error *err) {
     varve_status status = vr_db_check_open(db, err);
     if (status != VARVE_OK) return status;

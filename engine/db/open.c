@@ -311,6 +311,12 @@ varve_status varve_open(const char *path, const varve_options *options, varve_db
     return vr_db_open(&env, path, options, db, err);
 }
 
+static void wait_for_calls(varve_db *db) {
+    vr_mutex_lock(&db->mutex);
+    while (atomic_load(&db->calls) > 0) vr_cond_wait_for(&db->done_cond, &db->mutex, 1000);
+    vr_mutex_unlock(&db->mutex);
+}
+
 varve_status varve_close(varve_db *db, varve_error *err) {
     if (!db) return VARVE_OK;
     vr_background_stop(db);
@@ -318,10 +324,10 @@ varve_status varve_close(varve_db *db, varve_error *err) {
     vr_mutex_lock(&db->write_mutex); /* no write is under way from here on */
     varve_status status = vr_db_check_writable(db, &own);
     if (status == VARVE_OK) status = vr_wal_sync(db->wal, &own);
-    /* release: pairs with the acquire in vr_db_check_open() */
-    atomic_store_explicit(&db->closed, true, memory_order_release);
+    atomic_store(&db->closed, true); /* seq_cst: see vr_db_enter() */
     vr_mutex_unlock(&db->write_mutex);
     vr_feeds_detach(db);
+    wait_for_calls(db);
     if (status == VARVE_OK) status = mark(db, VR_EDIT_CLEAN, db->last_sequence, &own);
     varve_error close_err = {0};
     vr_mutex_lock(&db->manifest_mutex);

@@ -26,7 +26,7 @@ static void add_shape(varve_db *db, varve_stats *stats) {
     vr_mutex_unlock(&db->mutex);
 }
 
-varve_status varve_stats_get(varve_db *db, varve_stats *out, varve_error *err) {
+static varve_status stats_get_entered(varve_db *db, varve_stats *out, varve_error *err) {
     varve_status status = vr_db_check_open(db, err);
     if (status != VARVE_OK) return status;
     if (out->size < sizeof(size_t) || out->size > sizeof *out) {
@@ -66,6 +66,15 @@ varve_status varve_stats_get(varve_db *db, varve_stats *out, varve_error *err) {
     return VARVE_OK;
 }
 
+varve_status varve_stats_get(varve_db *db, varve_stats *out, varve_error *err) {
+    varve_db *entered = db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = stats_get_entered(db, out, err);
+    vr_db_leave(entered);
+    return status;
+}
+
 static varve_status verify_version(const vr_version *version, varve_error *err) {
     varve_status status = VARVE_OK;
     for (size_t level = 0; level < VR_LEVELS && status == VARVE_OK; level++) {
@@ -84,7 +93,7 @@ static bool ignore_line(void *context, const char *line) {
     return true;
 }
 
-varve_status varve_verify(varve_db *db, varve_error *err) {
+static varve_status verify_entered(varve_db *db, varve_error *err) {
     varve_status status = vr_db_check_open(db, err);
     for (size_t i = 0; status == VARVE_OK; i++) {
         vr_mutex_lock(&db->mutex);
@@ -104,5 +113,14 @@ varve_status varve_verify(varve_db *db, varve_error *err) {
     vr_mutex_lock(&db->manifest_mutex); /* nobody appends meanwhile */
     status = vr_dump_file(&db->env, path, ignore_line, NULL, err);
     vr_mutex_unlock(&db->manifest_mutex);
+    return status;
+}
+
+varve_status varve_verify(varve_db *db, varve_error *err) {
+    varve_db *entered = db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = verify_entered(db, err);
+    vr_db_leave(entered);
     return status;
 }

@@ -207,7 +207,7 @@ static varve_status empty_store(varve_db *db, vr_store *store, varve_error *err)
     return VARVE_OK;
 }
 
-varve_status varve_store_drop(varve_db *db, const char *name, varve_error *err) {
+static varve_status store_drop_entered(varve_db *db, const char *name, varve_error *err) {
     varve_status status = vr_db_check_writable(db, err);
     if (status == VARVE_OK) status = check_name(name, err);
     if (status != VARVE_OK) return status;
@@ -228,6 +228,15 @@ varve_status varve_store_drop(varve_db *db, const char *name, varve_error *err) 
     vr_mutex_unlock(&db->manifest_mutex);
     vr_edit_free(&edit);
     return status == VARVE_OK ? empty_store(db, store, err) : status;
+}
+
+varve_status varve_store_drop(varve_db *db, const char *name, varve_error *err) {
+    varve_db *entered = db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = store_drop_entered(db, name, err);
+    vr_db_leave(entered);
+    return status;
 }
 
 varve_status varve_store_list(varve_db *db, varve_store_fn visit, void *context, varve_error *err) {

@@ -429,7 +429,7 @@ varve_status vr_db_turn_over_all(varve_db *db, varve_error *err) {
     return status;
 }
 
-varve_status varve_sync(varve_db *db, varve_error *err) {
+static varve_status sync_entered(varve_db *db, varve_error *err) {
     varve_status status = vr_db_check_writable(db, err);
     if (status != VARVE_OK) return status;
     varve_error own = {0};
@@ -437,6 +437,15 @@ varve_status varve_sync(varve_db *db, varve_error *err) {
     if (status == VARVE_OK) return VARVE_OK;
     vr_db_latch(db, &own);
     return vr_error_copy(err, &own);
+}
+
+varve_status varve_sync(varve_db *db, varve_error *err) {
+    varve_db *entered = db;
+    varve_status status = vr_db_enter(entered, err);
+    if (status != VARVE_OK) return status;
+    status = sync_entered(db, err);
+    vr_db_leave(entered);
+    return status;
 }
 
 uint64_t varve_sequence(varve_db *db) {
