@@ -1,7 +1,7 @@
 // bench/bench_changelog.cc - the changelog against a real broker: ship (until acknowledged) and restore (until readable).
 //
-// The broker is VARVE_KAFKA_BOOTSTRAP, or one that scripts/kafka-start starts on loopback; without either the benches are skipped and say why. Records
-// are 16-byte keys and 100-byte values, two to one compressible; the argument is their number.
+// The broker is VARVE_KAFKA_BOOTSTRAP, or one that scripts/kafka-start starts on loopback; without either the benches are skipped
+// and say why. Records are 16-byte keys and 100-byte values, two to one compressible; the argument is their number.
 #include <benchmark/benchmark.h>
 
 #include "bench_support.h"
@@ -19,7 +19,7 @@ constexpr uint64_t memory = 384u << 20;
 
 // A broker for the length of the program.
 class Broker {
-public:
+  public:
     Broker() {
         if (const char *given = std::getenv("VARVE_KAFKA_BOOTSTRAP")) {
             bootstrap = given;
@@ -38,7 +38,7 @@ public:
     Broker &operator=(const Broker &) = delete;
     std::string bootstrap;
 
-private:
+  private:
     bench::Scratch scratch;
     bool started = false;
 };

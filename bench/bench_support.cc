@@ -65,7 +65,8 @@ varve_slice value_of(uint64_t n) {
         std::mt19937_64 random(1);
         std::vector<char> made(1 << 20);
         for (size_t at = 0; at + value_bytes <= made.size(); at += value_bytes) {
-            for (size_t i = 0; i < value_bytes / 2; i++) made[at + i] = made[at + value_bytes / 2 + i] = static_cast<char>(' ' + random() % 95);
+            for (size_t i = 0; i < value_bytes / 2; i++)
+                made[at + i] = made[at + value_bytes / 2 + i] = static_cast<char>(' ' + random() % 95);
         }
         return made;
     }();

@@ -19,20 +19,20 @@ void require(varve_status status, const varve_error &err);
 
 // A directory of its own, removed at the end.
 class Scratch {
-public:
+  public:
     Scratch();
     ~Scratch();
     Scratch(const Scratch &) = delete;
     Scratch &operator=(const Scratch &) = delete;
     std::string path(const char *name) const;
 
-private:
+  private:
     std::string dir;
 };
 
 // A database with one store.
 class Database {
-public:
+  public:
     Database(const std::string &dir, uint64_t memory);
     ~Database();
     Database(const Database &) = delete;

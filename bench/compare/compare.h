@@ -15,12 +15,12 @@ extern "C" {
 #define KEY_BYTES 16u
 
 typedef struct settings {
-    uint64_t keys;       /* distinct keys */
-    uint64_t reads;      /* operations of the random reads */
+    uint64_t keys;  /* distinct keys */
+    uint64_t reads; /* operations of the random reads */
     size_t value_bytes;
-    uint64_t memory;     /* bytes: split by each engine as its adapter says */
-    bool decimal;        /* keys as 16 decimal digits; default 8 big-endian bytes and eight '0' */
-    bool compress;       /* zstd (snappy where an engine has no zstd) */
+    uint64_t memory; /* bytes: split by each engine as its adapter says */
+    bool decimal;    /* keys as 16 decimal digits; default 8 big-endian bytes and eight '0' */
+    bool compress;   /* zstd (snappy where an engine has no zstd) */
     int runs;
     const char *dir;     /* scratch directory */
     const char *engines; /* comma separated, "all" */
@@ -34,7 +34,7 @@ typedef struct engine {
     void (*close)(void *db);
     void (*put)(void *db, const char *key, const char *value, size_t value_bytes);
     bool (*get)(void *db, const char *key, const char **value, size_t *value_bytes); /* valid until the next call */
-    void (*compact)(void *db);                                                        /* NULL: it has none */
+    void (*compact)(void *db);                                                       /* NULL: it has none */
     void *(*scan_open)(void *db);
     bool (*scan_seek)(void *scan, const char *key); /* key NULL: the first */
     bool (*scan_next)(void *scan);
@@ -49,9 +49,9 @@ void die(const char *what, const char *why);
 /* What a workload measured. */
 typedef struct measurement {
     const char *workload;
-    double ops_per_second;  /* of the workload alone */
+    double ops_per_second;     /* of the workload alone */
     double settled_per_second; /* fills: background work waited for included; else 0 */
-    double rss_mib;         /* peak of the process during the workload, what it had before the engine opened taken away */
+    double rss_mib;            /* peak of the process during the workload, what it had before the engine opened taken away */
 } measurement;
 
 #define WORKLOADS_MAX 16

@@ -1,4 +1,5 @@
-/* bench/compare/compare_leveldb.c - LevelDB through its C API; a third of the memory for two write buffers, two thirds for the block cache. */
+/* bench/compare/compare_leveldb.c - LevelDB through its C API; a third of the memory for two write buffers, two thirds for the
+ * block cache. */
 #ifdef VARVE_HAVE_LEVELDB
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,9 @@ static void require(char *error) {
 }
 
 static void describe(const settings *s, char *out, size_t size) {
-    snprintf(out, size, "leveldb %d.%d: write buffer %llu MiB, LRU cache %llu MiB, %s, 4 KiB blocks, bloom 10 bits", leveldb_major_version(),
-             leveldb_minor_version(), (unsigned long long)(s->memory / 6 >> 20), (unsigned long long)(s->memory / 3 * 2 >> 20),
-             s->compress ? "snappy" : "no compression");
+    snprintf(out, size, "leveldb %d.%d: write buffer %llu MiB, LRU cache %llu MiB, %s, 4 KiB blocks, bloom 10 bits",
+             leveldb_major_version(), leveldb_minor_version(), (unsigned long long)(s->memory / 6 >> 20),
+             (unsigned long long)(s->memory / 3 * 2 >> 20), s->compress ? "snappy" : "no compression");
 }
 
 static void *open_db(const char *dir, const settings *s) {
@@ -110,5 +111,6 @@ static void scan_close(void *scan) {
     leveldb_iter_destroy(scan);
 }
 
-const engine engine_leveldb = {"leveldb", describe, open_db, close_db, put, get, compact, scan_open, scan_seek, scan_next, scan_entry, scan_close};
+const engine engine_leveldb = {"leveldb", describe,  open_db,   close_db,  put,        get,
+                               compact,   scan_open, scan_seek, scan_next, scan_entry, scan_close};
 #endif

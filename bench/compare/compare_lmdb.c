@@ -1,4 +1,5 @@
-/* bench/compare/compare_lmdb.c - LMDB: one transaction a put, one renewed read transaction a get; the page cache is its cache, unbounded. */
+/* bench/compare/compare_lmdb.c - LMDB: one transaction a put, one renewed read transaction a get; the page cache is its cache,
+ * unbounded. */
 #ifdef VARVE_HAVE_LMDB
 #include <lmdb.h>
 #include <stdio.h>
@@ -25,8 +26,8 @@ static void require(int code) {
 
 static void describe(const settings *s, char *out, size_t size) {
     (void)s;
-    snprintf(out, size, "lmdb %d.%d.%d: WRITEMAP, NOSYNC, NORDAHEAD, NOMEMINIT, no compression, page cache unbounded", MDB_VERSION_MAJOR, MDB_VERSION_MINOR,
-             MDB_VERSION_PATCH);
+    snprintf(out, size, "lmdb %d.%d.%d: WRITEMAP, NOSYNC, NORDAHEAD, NOMEMINIT, no compression, page cache unbounded",
+             MDB_VERSION_MAJOR, MDB_VERSION_MINOR, MDB_VERSION_PATCH);
 }
 
 static void *open_db(const char *dir, const settings *s) {
@@ -116,5 +117,6 @@ static void scan_close(void *state) {
     free(scan);
 }
 
-const engine engine_lmdb = {"lmdb", describe, open_db, close_db, put, get, NULL, scan_open, scan_seek, scan_next, scan_entry, scan_close};
+const engine engine_lmdb = {"lmdb", describe,  open_db,   close_db,  put,        get,
+                            NULL,   scan_open, scan_seek, scan_next, scan_entry, scan_close};
 #endif

@@ -1,5 +1,6 @@
 /*
- * bench/compare/compare_main.c - runs each engine in a process of its own, the engines in turn, several times; prints medians and ratios.
+ * bench/compare/compare_main.c - runs each engine in a process of its own, the engines in turn, several times; prints medians and
+ * ratios.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -123,11 +124,19 @@ static void usage(void) {
 }
 
 int main(int argc, char **argv) {
-    settings s = {.keys = 2000000, .value_bytes = 100, .memory = 384u << 20, .compress = true, .runs = 3, .dir = NULL, .engines = "all"};
-    static const struct option options[] = {{"keys", 1, 0, 'k'},    {"reads", 1, 0, 'r'},   {"value", 1, 0, 'v'},
-                                            {"memory", 1, 0, 'm'},  {"runs", 1, 0, 'n'},    {"engines", 1, 0, 'e'},
-                                            {"decimal", 0, 0, 'd'}, {"no-compression", 0, 0, 'c'}, {"dir", 1, 0, 'p'},
-                                            {"help", 0, 0, 'h'},    {0, 0, 0, 0}};
+    settings s =
+        {.keys = 2000000, .value_bytes = 100, .memory = 384u << 20, .compress = true, .runs = 3, .dir = NULL, .engines = "all"};
+    static const struct option options[] = {{"keys", 1, 0, 'k'},
+                                            {"reads", 1, 0, 'r'},
+                                            {"value", 1, 0, 'v'},
+                                            {"memory", 1, 0, 'm'},
+                                            {"runs", 1, 0, 'n'},
+                                            {"engines", 1, 0, 'e'},
+                                            {"decimal", 0, 0, 'd'},
+                                            {"no-compression", 0, 0, 'c'},
+                                            {"dir", 1, 0, 'p'},
+                                            {"help", 0, 0, 'h'},
+                                            {0, 0, 0, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {

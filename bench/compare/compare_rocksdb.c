@@ -1,4 +1,5 @@
-/* bench/compare/compare_rocksdb.c - RocksDB through its C API; a third of the memory for two write buffers, two thirds for the block cache. */
+/* bench/compare/compare_rocksdb.c - RocksDB through its C API; a third of the memory for two write buffers, two thirds for the
+ * block cache. */
 #ifdef VARVE_HAVE_ROCKSDB
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,9 @@ void compare_rocksdb_version(char out[32]); /* compare_rocksdb_version.cc */
 static void describe(const settings *s, char *out, size_t size) {
     char version[32];
     compare_rocksdb_version(version);
-    snprintf(out, size, "rocksdb %s: write buffers 2 x %llu MiB, LRU cache %llu MiB, %s, 4 KiB blocks, bloom 10 bits, 2 background jobs, WAL on",
+    snprintf(out, size,
+             "rocksdb %s: write buffers 2 x %llu MiB, LRU cache %llu MiB, %s, 4 KiB blocks, bloom 10 bits, 2 background jobs, WAL "
+             "on",
              version, (unsigned long long)(s->memory / 6 >> 20), (unsigned long long)(s->memory / 3 * 2 >> 20),
              s->compress ? "zstd" : "no compression");
 }
@@ -122,5 +125,6 @@ static void scan_close(void *scan) {
     rocksdb_iter_destroy(scan);
 }
 
-const engine engine_rocksdb = {"rocksdb", describe, open_db, close_db, put, get, compact, scan_open, scan_seek, scan_next, scan_entry, scan_close};
+const engine engine_rocksdb = {"rocksdb", describe,  open_db,   close_db,  put,        get,
+                               compact,   scan_open, scan_seek, scan_next, scan_entry, scan_close};
 #endif

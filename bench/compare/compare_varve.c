@@ -17,8 +17,8 @@ static void require(varve_status status, const varve_error *err) {
 }
 
 static void describe(const settings *s, char *out, size_t size) {
-    snprintf(out, size, "varve %s: memory %llu MiB in all, zstd -1 below level 0%s, 4 KiB blocks, filter 10 bits a key, mapped WAL", varve_version(),
-             (unsigned long long)(s->memory >> 20), s->compress ? "" : " off");
+    snprintf(out, size, "varve %s: memory %llu MiB in all, zstd -1 below level 0%s, 4 KiB blocks, filter 10 bits a key, mapped WAL",
+             varve_version(), (unsigned long long)(s->memory >> 20), s->compress ? "" : " off");
 }
 
 static void *open_db(const char *dir, const settings *s) {
@@ -95,4 +95,5 @@ static void scan_close(void *scan) {
     varve_iterator_close(scan);
 }
 
-const engine engine_varve = {"varve", describe, open_db, close_db, put, get, compact, scan_open, scan_seek, scan_next, scan_entry, scan_close};
+const engine engine_varve = {"varve", describe,  open_db,   close_db,  put,        get,
+                             compact, scan_open, scan_seek, scan_next, scan_entry, scan_close};

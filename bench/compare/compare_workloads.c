@@ -1,9 +1,10 @@
 /*
  * bench/compare/compare_workloads.c - the workloads, with every value checked while measuring.
  *
- * fillseq, fillrandom: a new database, each key once, one write a call, durable against the death of the process. The database of fillrandom serves the
- * reads: readseq (full scan), readrandom (uniform, always hits), seekrandom (new iterator, seek, eleven entries); then a full compaction where the
- * engine has one, and readrandom and readseq again. Values are 8 bytes mixed from the key's number and then pieces that compress two to one.
+ * fillseq, fillrandom: a new database, each key once, one write a call, durable against the death of the process. The database of
+ * fillrandom serves the reads: readseq (full scan), readrandom (uniform, always hits), seekrandom (new iterator, seek, eleven
+ * entries); then a full compaction where the engine has one, and readrandom and readseq again. Values are 8 bytes mixed from the
+ * key's number and then pieces that compress two to one.
  */
 #include <stdio.h>
 #include <stdlib.h>

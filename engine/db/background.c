@@ -1,6 +1,6 @@
 /*
- * db/background.c - the two background threads: the flusher (immutable memtables to tables, WAL segments ahead of the writer, WAL recycling) and
- * the compactor. A round that fails is said, kept for the writers that wait for it, and tried again a second later.
+ * db/background.c - the two background threads: the flusher (immutable memtables to tables, WAL segments ahead of the writer, WAL
+ * recycling) and the compactor. A round that fails is said, kept for the writers that wait for it, and tried again a second later.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -108,7 +108,8 @@ static varve_status describe_flush(const vr_store *store, const flush_input *in,
 }
 
 /* Writes the table of what was gathered. Consumes the cursors. */
-static varve_status write_run(varve_db *db, flush_input *in, vr_job *job, vr_edit *edit, varve_error *cursor_err, varve_error *err) {
+static varve_status write_run(varve_db *db, flush_input *in, vr_job *job, vr_edit *edit, varve_error *cursor_err,
+                              varve_error *err) {
     if (in->cursor_count == 0) return VARVE_OK;
     vr_cursor *source = NULL;
     varve_status status = vr_merge_open(&db->env.mem, in->cursors, in->cursor_count, cursor_err, &source, err);
@@ -168,7 +169,8 @@ varve_status vr_db_compact_store(varve_db *db, vr_store *store, bool all, bool *
     vr_mutex_lock(&db->mutex);
     vr_version *version = atomic_load_explicit(&store->view, memory_order_relaxed)->version;
     vr_version_ref(version);
-    varve_status status = plan ? vr_db_snapshots(db, &snapshots, &job.snapshot_count, err) : vr_error_nomem(err, sizeof *plan, "a plan");
+    varve_status status =
+        plan ? vr_db_snapshots(db, &snapshots, &job.snapshot_count, err) : vr_error_nomem(err, sizeof *plan, "a plan");
     vr_mutex_unlock(&db->mutex);
     job.snapshots = snapshots;
     if (status == VARVE_OK) {
@@ -207,7 +209,8 @@ static void note_outcome(varve_db *db, varve_status status, const varve_error *o
     if (status == VARVE_OK) {
         db->background_error.code = VARVE_OK;
     } else if (status != VARVE_CANCELLED) {
-        if (db->background_error.code != status) vr_diag_say(&db->env.diag, "%s: background work failed: %s", db->dir, own->message);
+        if (db->background_error.code != status)
+            vr_diag_say(&db->env.diag, "%s: background work failed: %s", db->dir, own->message);
         db->background_error = *own;
         if (!db->stopping) vr_cond_wait_for(&db->work_cond, &db->mutex, RETRY_US);
     }
@@ -246,7 +249,8 @@ static varve_status trim_wal(varve_db *db, varve_error *err) {
 static vr_store *next_to_flush(varve_db *db) {
     for (size_t i = 0; i < db->store_count; i++) {
         vr_store *store = db->stores[i];
-        if (store->immutable_count > 0 && !store->flushing && !atomic_load_explicit(&store->dropped, memory_order_relaxed)) return store;
+        if (store->immutable_count > 0 && !store->flushing && !atomic_load_explicit(&store->dropped, memory_order_relaxed))
+            return store;
     }
     return NULL;
 }

@@ -46,9 +46,11 @@ size_t varve_batch_bytes(const varve_batch *batch) {
     return batch->batch.bytes.size;
 }
 
-static varve_status add(varve_batch *batch, varve_store *store, vr_kind kind, varve_slice key, varve_slice value, varve_error *err) {
+static varve_status add(varve_batch *batch, varve_store *store, vr_kind kind, varve_slice key, varve_slice value,
+                        varve_error *err) {
     if (batch->db && batch->db != store->db) {
-        return vr_error_set(err, VARVE_INVALID, "store %s: it is of another database than the batch's changes so far", store->store->name);
+        return vr_error_set(err, VARVE_INVALID, "store %s: it is of another database than the batch's changes so far",
+                            store->store->name);
     }
     vr_change change = {.kind = kind, .store_id = store->store->id, .key = key, .value = value};
     varve_status status = vr_batch_append(&batch->batch, &change, err);
@@ -72,7 +74,8 @@ varve_status varve_write(varve_db *db, const varve_batch *batch, const varve_wri
     varve_write_options own = {.size = sizeof own};
     if (options) {
         if (options->size < sizeof(size_t) || options->size > sizeof own) {
-            return vr_error_set(err, VARVE_INVALID, "varve_write_options.size: %zu given, at most %zu allowed", options->size, sizeof own);
+            return vr_error_set(err, VARVE_INVALID, "varve_write_options.size: %zu given, at most %zu allowed", options->size,
+                                sizeof own);
         }
         memcpy(&own, options, options->size);
     }

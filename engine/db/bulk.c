@@ -1,11 +1,13 @@
 /*
  * db/bulk.c - filling an empty store past WAL and memtable.
  *
- * Records are copied into one of two chunks while a worker sorts and writes the other: the caller does nothing but copy. A chunk becomes one level-0 run whose entries
- * all carry one sequence, taken when the chunk is handed over, so that later runs win over earlier ones; within a chunk the sort is stable and the last record of a
- * key counts. finish() installs all runs and the position with one manifest edit. A single chunk goes to the last level at once.
+ * Records are copied into one of two chunks while a worker sorts and writes the other: the caller does nothing but copy. A chunk
+ * becomes one level-0 run whose entries all carry one sequence, taken when the chunk is handed over, so that later runs win over
+ * earlier ones; within a chunk the sort is stable and the last record of a key counts. finish() installs all runs and the position
+ * with one manifest edit. A single chunk goes to the last level at once.
  *
- * Threads: the caller's calls one at a time; the worker touches only the chunk that was handed to it. `mutex` guards the hand-over and the outcome.
+ * Threads: the caller's calls one at a time; the worker touches only the chunk that was handed to it. `mutex` guards the hand-over
+ * and the outcome.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -24,13 +26,13 @@ typedef struct bulk_entry {
 } bulk_entry;
 
 typedef struct bulk_chunk {
-    char *bytes;                /* reserved pages */
+    char *bytes; /* reserved pages */
     size_t size, capacity;
     bulk_entry *entries, *spare; /* reserved pages, entry_capacity each */
     size_t count, entry_capacity;
-    size_t common;              /* length of the prefix all its keys share */
+    size_t common; /* length of the prefix all its keys share */
     uint64_t sequence;
-    bool only;                  /* set at the hand-over: it is the whole bulk, and goes compressed to the last level */
+    bool only; /* set at the hand-over: it is the whole bulk, and goes compressed to the last level */
 } bulk_chunk;
 
 struct varve_bulk {
@@ -44,11 +46,11 @@ struct varve_bulk {
 
     vr_mutex mutex; /* rank LEAF; guards: */
     vr_cond cond;
-    bulk_chunk *handed;         /* to the worker; NULL: it is idle */
+    bulk_chunk *handed; /* to the worker; NULL: it is idle */
     bool stop;
-    size_t runs;                /* handed over so far */
-    varve_error error;          /* of the worker; code VARVE_OK: none */
-    vr_edit edit;               /* TABLE_ADD of the runs; the worker's until it is idle */
+    size_t runs;                 /* handed over so far */
+    varve_error error;           /* of the worker; code VARVE_OK: none */
+    vr_edit edit;                /* TABLE_ADD of the runs; the worker's until it is idle */
     vr_table_summary *summaries; /* own the keys that edit's fields borrow */
     size_t summary_count, summary_capacity;
 };
@@ -125,7 +127,8 @@ static varve_status add_entries(const bulk_chunk *chunk, bool first, vr_table_bu
         bool tombstone = value_size == TOMBSTONE;
         if (tombstone && first) continue;
         varve_slice value = varve_bytes(key.data + key.size, tombstone ? 0 : value_size);
-        status = vr_table_builder_add(builder, key, vr_trailer(chunk->sequence, tombstone ? VR_KIND_DELETE : VR_KIND_PUT), value, err);
+        status =
+            vr_table_builder_add(builder, key, vr_trailer(chunk->sequence, tombstone ? VR_KIND_DELETE : VR_KIND_PUT), value, err);
     }
     return status;
 }
@@ -145,7 +148,8 @@ static varve_status write_run(varve_bulk *bulk, bulk_chunk *chunk, bool first, v
     varve_db *db = bulk->db;
     char path[VR_PATH_BYTES_MAX];
     sort_chunk(chunk);
-    if (!vr_grow(&db->env.mem, (void **)&bulk->summaries, &bulk->summary_capacity, bulk->summary_count + 1, sizeof bulk->summaries[0])) {
+    if (!vr_grow(&db->env.mem, (void **)&bulk->summaries, &bulk->summary_capacity, bulk->summary_count + 1,
+                 sizeof bulk->summaries[0])) {
         return vr_error_nomem(err, sizeof bulk->summaries[0], "a bulk's runs");
     }
     uint64_t number = vr_db_next_file(db);
@@ -302,7 +306,8 @@ varve_status varve_bulk_begin(varve_store *handle, varve_bulk **out, varve_error
     bulk->filling = &bulk->chunks[0];
     size_t bytes = (size_t)db->options.memory / 6;
     bool reserved = reserve_chunk(&bulk->chunks[0], bytes) && reserve_chunk(&bulk->chunks[1], bytes);
-    status = reserved ? vr_thread_start(&bulk->worker, "varve-bulk", worker, bulk, err) : vr_error_nomem(err, 2 * bytes, "a bulk's chunks");
+    status = reserved ? vr_thread_start(&bulk->worker, "varve-bulk", worker, bulk, err)
+                      : vr_error_nomem(err, 2 * bytes, "a bulk's chunks");
     bulk->threaded = status == VARVE_OK;
     if (status != VARVE_OK) {
         release(bulk);
@@ -325,7 +330,8 @@ varve_status varve_bulk_add(varve_bulk *bulk, varve_slice key, const varve_slice
     size_t needed = RECORD_HEADER_BYTES + key.size + value_size;
     if (chunk->size + needed > chunk->capacity || chunk->count == chunk->entry_capacity) {
         if (needed > chunk->capacity) {
-            return vr_error_set(err, VARVE_TOO_LARGE, "store %s: a record of %zu bytes does not fit a bulk's chunk of %zu (memory / 6)",
+            return vr_error_set(err, VARVE_TOO_LARGE,
+                                "store %s: a record of %zu bytes does not fit a bulk's chunk of %zu (memory / 6)",
                                 bulk->store->name, needed, chunk->capacity);
         }
         varve_status status = hand_over(bulk, false, err);
@@ -385,8 +391,8 @@ static void remove_runs(varve_bulk *bulk) {
 varve_status varve_bulk_finish(varve_bulk *bulk, varve_slice position, varve_error *err) {
     varve_status status = VARVE_OK;
     if (position.size > VARVE_POSITION_BYTES_MAX) {
-        status = vr_error_set(err, VARVE_TOO_LARGE, "store %s: position of %zu bytes, at most %u allowed", bulk->store->name, position.size,
-                              VARVE_POSITION_BYTES_MAX);
+        status = vr_error_set(err, VARVE_TOO_LARGE, "store %s: position of %zu bytes, at most %u allowed", bulk->store->name,
+                              position.size, VARVE_POSITION_BYTES_MAX);
     }
     if (status == VARVE_OK) status = vr_db_check_writable(bulk->db, err);
     varve_status entered = vr_db_enter(bulk->db, status == VARVE_OK ? err : NULL);

@@ -1,8 +1,9 @@
 /*
- * db/checkpoint.c - a copy of the database in another directory: tables are linked, the WAL's needed segments copied, the manifest written anew.
+ * db/checkpoint.c - a copy of the database in another directory: tables are linked, the WAL's needed segments copied, the manifest
+ * written anew.
  *
- * manifest_mutex is held throughout, so no table that the copy names is removed meanwhile. Writes go on: the copy ends with what was in the WAL when it was
- * copied, as a crash at that moment would have.
+ * manifest_mutex is held throughout, so no table that the copy names is removed meanwhile. Writes go on: the copy ends with what
+ * was in the WAL when it was copied, as a crash at that moment would have.
  */
 #include "base/error.h"
 #include "db/db.h"

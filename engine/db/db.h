@@ -1,13 +1,15 @@
 /*
  * db/db.h - a database in memory: what it is made of, who may touch what, and the calls its files make of each other.
  *
- * A reader sees a store through its view: memtables and tables, immutable as a set, replaced as a whole and reclaimed through the epoch. The
- * newest readable sequence is `visible`, published by the writer after the memtables have what the WAL has.
+ * A reader sees a store through its view: memtables and tables, immutable as a set, replaced as a whole and reclaimed through the
+ * epoch. The newest readable sequence is `visible`, published by the writer after the memtables have what the WAL has.
  *
- * Locks, in order: write_mutex (the writer's turn: WAL order, memtables), manifest_mutex (changing what the database consists of: apply, append,
- * install), mutex (stores, views, snapshots, feeds, background state). Reads take none of them; opening an iterator takes mutex.
+ * Locks, in order: write_mutex (the writer's turn: WAL order, memtables), manifest_mutex (changing what the database consists of:
+ * apply, append, install), mutex (stores, views, snapshots, feeds, background state). Reads take none of them; opening an iterator
+ * takes mutex.
  *
- * The object lives until its last handle is gone (refs): the public varve_db is one, each store handle, iterator, snapshot, feed and bulk another.
+ * The object lives until its last handle is gone (refs): the public varve_db is one, each store handle, iterator, snapshot, feed
+ * and bulk another.
  */
 #ifndef VR_DB_DB_H
 #define VR_DB_DB_H
@@ -30,11 +32,11 @@
 
 /* A memtable that takes no more writes, and what is to be written down with it. */
 typedef struct vr_immutable {
-    vr_memtable *mt;          /* may be NULL: only a position changed */
-    uint64_t flushed_sequence;/* when it is in tables, everything of the store up to here is */
-    uint64_t first_sequence;  /* its first change, or the position's */
+    vr_memtable *mt;           /* may be NULL: only a position changed */
+    uint64_t flushed_sequence; /* when it is in tables, everything of the store up to here is */
+    uint64_t first_sequence;   /* its first change, or the position's */
     bool has_position;
-    varve_buffer position;    /* as of flushed_sequence */
+    varve_buffer position; /* as of flushed_sequence */
 } vr_immutable;
 
 /* What a reader of a store sees. Immutable but for refs; memtables and version are references of its own. */
@@ -56,19 +58,19 @@ typedef struct vr_store {
     char *name;
     varve_store_options options;
 
-    vr_view *_Atomic view;  /* replaced under db->mutex (release); readers inside an epoch (acquire) */
-    _Atomic bool dropped;   /* set under db->mutex */
-    _Atomic bool bulk;      /* a bulk owns the store; set under db->write_mutex */
+    vr_view *_Atomic view; /* replaced under db->mutex (release); readers inside an epoch (acquire) */
+    _Atomic bool dropped;  /* set under db->mutex */
+    _Atomic bool bulk;     /* a bulk owns the store; set under db->write_mutex */
 
-    /* First change not in an immutable or a table; 0: none. Set under write_mutex, zeroed under both mutexes; read after `visible` (acquire) by who
-     * computes the WAL's floor: a change at or below visible has set it before visible was published. */
+    /* First change not in an immutable or a table; 0: none. Set under write_mutex, zeroed under both mutexes; read after `visible`
+     * (acquire) by who computes the WAL's floor: a change at or below visible has set it before visible was published. */
     _Atomic uint64_t first_sequence;
 
     /* guarded by db->write_mutex */
-    vr_memtable *active;     /* a reference of its own; NULL: nothing written since the last turn-over */
-    uint64_t wal_mark;       /* db->wal_appended when first_sequence was written */
-    uint64_t keys_expected;  /* of the next memtable */
-    bool position_dirty;     /* the position changed since the last turn-over */
+    vr_memtable *active;    /* a reference of its own; NULL: nothing written since the last turn-over */
+    uint64_t wal_mark;      /* db->wal_appended when first_sequence was written */
+    uint64_t keys_expected; /* of the next memtable */
+    bool position_dirty;    /* the position changed since the last turn-over */
 
     /* guarded by db->mutex */
     vr_immutable *immutables; /* oldest first */
@@ -97,14 +99,15 @@ struct varve_snapshot {
 /* A feed by name; exists while the manifest has it or is about to. */
 typedef struct vr_feed {
     char *name;
-    _Atomic uint64_t released;    /* in memory */
-    uint64_t persisted;           /* in the manifest; guarded by db->mutex */
-    bool open;                    /* guarded by db->mutex */
-    struct varve_feed *handle;    /* guarded by db->mutex; NULL when not open */
+    _Atomic uint64_t released; /* in memory */
+    uint64_t persisted;        /* in the manifest; guarded by db->mutex */
+    bool open;                 /* guarded by db->mutex */
+    struct varve_feed *handle; /* guarded by db->mutex; NULL when not open */
 } vr_feed;
 
 typedef struct vr_counters {
-    _Atomic uint64_t writes, write_bytes, flushes, flush_bytes, compactions, compaction_read_bytes, compaction_write_bytes, stall_us;
+    _Atomic uint64_t writes, write_bytes, flushes, flush_bytes, compactions, compaction_read_bytes, compaction_write_bytes,
+        stall_us;
 } vr_counters;
 
 struct varve_db {
@@ -122,25 +125,25 @@ struct varve_db {
 
     _Atomic uint32_t refs;
     _Atomic bool closed;
-    _Atomic uint32_t calls;       /* calls under way that need WAL or manifest: see vr_db_enter() */
-    _Atomic uint64_t visible;     /* newest readable sequence: release after the memtables have it, acquire by readers */
+    _Atomic uint32_t calls;   /* calls under way that need WAL or manifest: see vr_db_enter() */
+    _Atomic uint64_t visible; /* newest readable sequence: release after the memtables have it, acquire by readers */
     _Atomic uint64_t next_file;
-    _Atomic uint64_t debt;        /* compaction debt of the worst store, for the throttle */
+    _Atomic uint64_t debt; /* compaction debt of the worst store, for the throttle */
     _Atomic uint32_t feed_waiters;
     vr_counters counters;
 
-    vr_mutex write_mutex;         /* rank WRITE; guards: */
-    vr_wal *wal;                  /* the pointer is constant until close */
+    vr_mutex write_mutex; /* rank WRITE; guards: */
+    vr_wal *wal;          /* the pointer is constant until close */
     uint64_t last_sequence;
-    uint64_t wal_appended;        /* bytes appended since open */
-    uint64_t upkeep_at;           /* wal_appended at which the writer next looks after memory and WAL */
-    uint64_t owed_ns;             /* throttle not slept yet */
-    vr_cond write_cond;           /* room has been made; with write_mutex */
+    uint64_t wal_appended; /* bytes appended since open */
+    uint64_t upkeep_at;    /* wal_appended at which the writer next looks after memory and WAL */
+    uint64_t owed_ns;      /* throttle not slept yet */
+    vr_cond write_cond;    /* room has been made; with write_mutex */
 
-    vr_mutex manifest_mutex;      /* rank MANIFEST; guards: */
+    vr_mutex manifest_mutex; /* rank MANIFEST; guards: */
     vr_manifest *manifest;
 
-    vr_mutex mutex;               /* rank DB; guards: */
+    vr_mutex mutex; /* rank DB; guards: */
     vr_store **stores;
     size_t store_count, store_capacity;
     vr_feed **feeds;
@@ -153,7 +156,7 @@ struct varve_db {
     vr_cond done_cond;            /* some background work is done */
     vr_cond feed_cond;            /* there are changes for a waiting feed */
 
-    vr_mutex latch_mutex;         /* leaf; guards latched, which is set once */
+    vr_mutex latch_mutex; /* leaf; guards latched, which is set once */
     varve_error latched;
     _Atomic bool has_latched;
 
@@ -182,7 +185,8 @@ varve_status vr_db_latch(varve_db *db, const varve_error *err);
 varve_status vr_db_check_writable(varve_db *db, varve_error *err);
 varve_status vr_db_check_open(const varve_db *db, varve_error *err);
 
-/* Brackets a call that uses WAL or manifest outside write_mutex: varve_close() refuses later ones and waits for those inside. VARVE_CLOSED: not entered. */
+/* Brackets a call that uses WAL or manifest outside write_mutex: varve_close() refuses later ones and waits for those inside.
+ * VARVE_CLOSED: not entered. */
 varve_status vr_db_enter(varve_db *db, varve_error *err);
 void vr_db_leave(varve_db *db);
 varve_status vr_store_check(const varve_store *handle, varve_error *err);
@@ -202,7 +206,8 @@ vr_view *vr_store_acquire_view(vr_store *store, uint64_t *sequence);
 
 /* --- store.c --- */
 vr_store *vr_store_find(varve_db *db, uint32_t id); /* db->mutex held, or during open */
-varve_status vr_store_create(varve_db *db, const vr_store_meta *meta, vr_store **store, varve_error *err); /* adds it to db; during open, or mutex held */
+varve_status vr_store_create(varve_db *db, const vr_store_meta *meta, vr_store **store,
+                             varve_error *err); /* adds it to db; during open, or mutex held */
 void vr_store_free(vr_store *store);
 
 /* --- write.c --- */
@@ -210,14 +215,16 @@ void vr_store_free(vr_store *store);
 /* Makes the active memtable an immutable one and wakes the flusher. write_mutex held. Nothing to do when nothing is unflushed. */
 varve_status vr_store_turn_over(vr_store *store, varve_error *err);
 
-/* Puts one change that is in the WAL into the store's memtable or position, making a memtable if there is none. write_mutex held, or during open. */
+/* Puts one change that is in the WAL into the store's memtable or position, making a memtable if there is none. write_mutex held,
+ * or during open. */
 varve_status vr_store_apply(vr_store *store, uint64_t sequence, const vr_change *change, uint64_t batch_bytes, uint32_t batch_count,
                             varve_error *err);
 
 /* Appends an encoded batch with write_mutex NOT held. */
 varve_status vr_db_write(varve_db *db, varve_slice batch, const varve_write_options *options, varve_error *err);
 
-/* Takes one sequence for tables that are written past the WAL (bulk), by writing the store's position as it is once more. write_mutex NOT held. */
+/* Takes one sequence for tables that are written past the WAL (bulk), by writing the store's position as it is once more.
+ * write_mutex NOT held. */
 varve_status vr_store_take_sequence(vr_store *store, uint64_t *sequence, varve_error *err);
 
 /* Turns over every store's memtable. */
@@ -230,11 +237,13 @@ varve_status vr_snapshot_create_at(varve_db *db, uint64_t sequence, varve_snapsh
 
 /* --- install.c --- */
 
-/* Makes edit durable and publishes what it means for store (may be NULL). flushed: immutables, from the oldest, that are in tables now. Adds to the edit what else is
- * due: next file, last sequence, feeds' released sequences, the oldest WAL segment needed; then recycles WAL segments. manifest_mutex NOT held. */
+/* Makes edit durable and publishes what it means for store (may be NULL). flushed: immutables, from the oldest, that are in tables
+ * now. Adds to the edit what else is due: next file, last sequence, feeds' released sequences, the oldest WAL segment needed; then
+ * recycles WAL segments. manifest_mutex NOT held. */
 varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t flushed, varve_error *err);
 
-/* The sequence up to which everything is in tables and released by every feed, once `skip` oldest immutables of store are. db->mutex held. */
+/* The sequence up to which everything is in tables and released by every feed, once `skip` oldest immutables of store are.
+ * db->mutex held. */
 uint64_t vr_db_wal_floor(varve_db *db, const vr_store *store, size_t skip);
 
 /* --- background.c --- */
@@ -256,9 +265,10 @@ uint64_t vr_db_next_file(void *db);
 varve_status vr_dump_file(const vr_env *env, const char *file, varve_line_fn visit, void *context, varve_error *err);
 
 /* --- feed.c --- */
-void vr_feed_wake(varve_db *db);        /* changes were published */
-void vr_feeds_detach(varve_db *db);     /* close: readers let go of the WAL */
+void vr_feed_wake(varve_db *db);                       /* changes were published */
+void vr_feeds_detach(varve_db *db);                    /* close: readers let go of the WAL */
 vr_feed *vr_feed_find(varve_db *db, const char *name); /* db->mutex held */
-varve_status vr_feed_add(varve_db *db, const char *name, uint64_t released, vr_feed **feed, varve_error *err); /* db->mutex held, or during open */
+varve_status vr_feed_add(varve_db *db, const char *name, uint64_t released, vr_feed **feed,
+                         varve_error *err); /* db->mutex held, or during open */
 
 #endif

@@ -73,7 +73,8 @@ static bool dump_record(void *context, const vr_wal_record_info *record) {
     snprintf(line, sizeof line, "offset %" PRIu64 " %s sequence %" PRIu64 " payload %zu bytes", record->offset, record->type,
              record->first_sequence, record->payload.size);
     d->status = pass_line(d, line);
-    if (d->status == VARVE_OK && strcmp(record->type, "batch") == 0) d->status = dump_batch(d, record->first_sequence, record->payload);
+    if (d->status == VARVE_OK && strcmp(record->type, "batch") == 0)
+        d->status = dump_batch(d, record->first_sequence, record->payload);
     return d->status == VARVE_OK;
 }
 
@@ -96,7 +97,8 @@ varve_status vr_dump_file(const vr_env *env, const char *file, varve_line_fn vis
     } else if (strncmp(name, VR_NAME_MANIFEST, strlen(VR_NAME_MANIFEST)) == 0) {
         status = vr_manifest_dump(env, file, pass_line, &d, err);
     } else {
-        return vr_error_set(err, VARVE_INVALID, "file %s: its name is not a WAL segment's (*.wal), a table's (*.vst) or the manifest's (%s)", file,
+        return vr_error_set(err, VARVE_INVALID,
+                            "file %s: its name is not a WAL segment's (*.wal), a table's (*.vst) or the manifest's (%s)", file,
                             VR_NAME_MANIFEST);
     }
     return status == VARVE_CANCELLED ? VARVE_OK : status;

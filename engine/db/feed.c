@@ -1,8 +1,9 @@
 /*
  * db/feed.c - the change feed: a named, durable cursor over the WAL.
  *
- * A feed hands out whole batches only once they are readable (`visible`), so a consumer that reads a key back finds at least what it was told. Its handle's mutex
- * is held during a call; varve_close() takes it to let the reader go of the WAL, after which the feed answers VARVE_CLOSED.
+ * A feed hands out whole batches only once they are readable (`visible`), so a consumer that reads a key back finds at least what
+ * it was told. Its handle's mutex is held during a call; varve_close() takes it to let the reader go of the WAL, after which the
+ * feed answers VARVE_CLOSED.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -21,8 +22,8 @@ struct varve_feed {
     vr_mutex mutex;        /* rank HANDLE; guards: */
     vr_wal_reader *reader; /* NULL once detached */
     vr_batch_reader batch;
-    uint64_t next;         /* sequence of the next change of batch, or of the next batch */
-    uint64_t skip_to;      /* changes at or below are passed over: a seek into the middle of a batch */
+    uint64_t next;    /* sequence of the next change of batch, or of the next batch */
+    uint64_t skip_to; /* changes at or below are passed over: a seek into the middle of a batch */
     bool pinned;
 };
 
@@ -232,7 +233,8 @@ uint64_t varve_feed_released(const varve_feed *handle) {
 
 static varve_status check(const varve_feed *handle, varve_error *err) {
     varve_status status = vr_db_check_open(handle->db, err);
-    if (status == VARVE_OK && !handle->reader) status = vr_error_set(err, VARVE_CLOSED, "feed %s: its database is closing", handle->feed->name);
+    if (status == VARVE_OK && !handle->reader)
+        status = vr_error_set(err, VARVE_CLOSED, "feed %s: its database is closing", handle->feed->name);
     return status;
 }
 
@@ -308,8 +310,8 @@ varve_status varve_feed_seek(varve_feed *handle, uint64_t sequence, varve_error 
     vr_mutex_lock(&handle->mutex);
     varve_status status = check(handle, err);
     if (status == VARVE_OK && sequence < varve_feed_released(handle)) {
-        status = vr_error_set(err, VARVE_MISSING, "feed %s: sequence %llu asked for, everything up to %llu is released", handle->feed->name,
-                              (unsigned long long)sequence, (unsigned long long)varve_feed_released(handle));
+        status = vr_error_set(err, VARVE_MISSING, "feed %s: sequence %llu asked for, everything up to %llu is released",
+                              handle->feed->name, (unsigned long long)sequence, (unsigned long long)varve_feed_released(handle));
     }
     vr_wal_reader *reader = NULL;
     if (status == VARVE_OK) status = vr_wal_reader_open(handle->db->wal, sequence, &reader, err);

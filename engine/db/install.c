@@ -1,7 +1,8 @@
 /*
  * db/install.c - one place where what the database consists of changes: the manifest first, then what readers see, then the WAL.
  *
- * manifest_mutex is held from computing the next version to publishing it, so that edits are applied in the order in which they are durable.
+ * manifest_mutex is held from computing the next version to publishing it, so that edits are applied in the order in which they are
+ * durable.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -50,7 +51,8 @@ static varve_status add_feeds(varve_db *db, vr_edit *edit, varve_error *err) {
 }
 
 /* Adds what is due besides; *first_needed: the WAL segment to release from. */
-static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *store, size_t flushed, uint64_t *first_needed, varve_error *err) {
+static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *store, size_t flushed, uint64_t *first_needed,
+                               varve_error *err) {
     vr_mutex_lock(&db->mutex);
     uint64_t floor = vr_db_wal_floor(db, store, flushed);
     varve_status status = add_feeds(db, edit, err);
@@ -87,13 +89,15 @@ static void drop_flushed(vr_store *store, size_t flushed) {
     memmove(store->immutables, store->immutables + flushed, store->immutable_count * sizeof store->immutables[0]);
 }
 
-/* Publishes the store's next view, and lets go of what is in tables now. The edit is durable: without memory for the view, writing stops. */
+/* Publishes the store's next view, and lets go of what is in tables now. The edit is durable: without memory for the view, writing
+ * stops. */
 static varve_status publish_version(varve_db *db, vr_store *store, vr_version *next, size_t flushed, varve_error *err) {
     vr_mutex_lock(&db->mutex);
     vr_view *before = atomic_load_explicit(&store->view, memory_order_relaxed);
     vr_version_mark_obsolete(before->version, next);
     VR_ASSERT(flushed <= store->immutable_count);
-    vr_view *view = vr_view_create(&db->env.mem, before->active, store->immutables + flushed, store->immutable_count - flushed, next);
+    vr_view *view =
+        vr_view_create(&db->env.mem, before->active, store->immutables + flushed, store->immutable_count - flushed, next);
     if (view) {
         vr_store_publish(store, view);
         drop_flushed(store, flushed);

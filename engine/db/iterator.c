@@ -1,10 +1,12 @@
 /*
- * db/iterator.c - the public iterator: from the entries of a merge (every version, tombstones included) to the pairs a reader sees at one sequence.
+ * db/iterator.c - the public iterator: from the entries of a merge (every version, tombstones included) to the pairs a reader sees
+ * at one sequence.
  *
- * Forward, the cursor stands on the visible version of the current key. Backward, it stands before all versions of the current key, which were walked from the
- * oldest to the newest visible one and copied: a version's bytes are gone once the cursor moves.
+ * Forward, the cursor stands on the visible version of the current key. Backward, it stands before all versions of the current key,
+ * which were walked from the oldest to the newest visible one and copied: a version's bytes are gone once the cursor moves.
  *
- * Threads: one at a time. Invariants: state AT_FORWARD: cursor valid, key and value are the cursor's; AT_BACKWARD: key and value are in the buffers.
+ * Threads: one at a time. Invariants: state AT_FORWARD: cursor valid, key and value are the cursor's; AT_BACKWARD: key and value
+ * are in the buffers.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -22,8 +24,8 @@ struct varve_iterator {
     uint64_t sequence;
     iterator_state state;
     bool has_upper, has_lower;
-    varve_buffer lower, upper;   /* [lower, upper) */
-    varve_buffer key, value;     /* backward: the entry; forward: key is scratch for the key that is being skipped */
+    varve_buffer lower, upper; /* [lower, upper) */
+    varve_buffer key, value;   /* backward: the entry; forward: key is scratch for the key that is being skipped */
     varve_slice now_key, now_value;
     varve_error error;
     varve_error cursor_error;
@@ -91,7 +93,8 @@ static varve_status open_cursor(varve_iterator *it, varve_error *err) {
         if (status == VARVE_OK) count++;
     }
     if (status == VARVE_OK) {
-        status = vr_version_cursors(view->version, VR_ACCESS_CACHED, it->has_lower ? varve_buffer_slice(&it->lower) : varve_bytes(NULL, 0),
+        status = vr_version_cursors(view->version, VR_ACCESS_CACHED,
+                                    it->has_lower ? varve_buffer_slice(&it->lower) : varve_bytes(NULL, 0),
                                     it->has_upper ? varve_buffer_slice(&it->upper) : varve_bytes(NULL, 0), cursors, &count, err);
     }
     for (size_t i = 0; i < count; i++) cursors[i]->err = &it->cursor_error;

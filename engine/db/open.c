@@ -1,8 +1,8 @@
 /*
  * db/open.c - opening (lock, manifest, stores, WAL replay, threads) and closing (threads, sync, clean mark, lock).
  *
- * Nothing on disk is changed before the manifest and the WAL have been read and found whole. Recovery puts the WAL's changes into memtables as a
- * write would; it writes no table, so crashing in it changes nothing.
+ * Nothing on disk is changed before the manifest and the WAL have been read and found whole. Recovery puts the WAL's changes into
+ * memtables as a write would; it writes no table, so crashing in it changes nothing.
  */
 #include <inttypes.h>
 
@@ -124,7 +124,8 @@ static varve_status take_directory(varve_db *db, bool *exists, varve_error *err)
     }
     if (!vr_path_join(path, db->dir, VR_NAME_LOCK)) return vr_error_set(err, VARVE_INVALID, "path %s: it is too long", db->dir);
     status = vr_fs_lock(db->env.fs, path, &db->lock, err);
-    if (status == VARVE_BUSY) return vr_error_set(err, VARVE_BUSY, "database %s: another process, or another handle of this one, has it open", db->dir);
+    if (status == VARVE_BUSY)
+        return vr_error_set(err, VARVE_BUSY, "database %s: another process, or another handle of this one, has it open", db->dir);
     if (status != VARVE_OK) return status;
     *exists = false; /* once more, now that nobody else can make one */
     return vr_fs_list(db->env.fs, db->dir, is_manifest, exists, err);
@@ -169,7 +170,8 @@ static varve_status replay(void *context, uint64_t first_sequence, varve_slice b
             }
         }
         if (store && sequence > flushed) {
-            if (store->active && vr_memtable_bytes(store->active) >= db->options.memtable_bytes) status = vr_store_turn_over(store, err);
+            if (store->active && vr_memtable_bytes(store->active) >= db->options.memtable_bytes)
+                status = vr_store_turn_over(store, err);
             if (status == VARVE_OK) status = vr_store_apply(store, sequence, &change, batch.size, reader.count, err);
             db->recovered_records++;
         }
@@ -260,7 +262,8 @@ static varve_status remove_orphans(varve_db *db, varve_error *err) {
     if (status == VARVE_OK && search.nomem) status = vr_error_nomem(err, sizeof search.numbers[0], "a list of files");
     for (size_t i = 0; i < search.count && status == VARVE_OK; i++) {
         char path[VR_PATH_BYTES_MAX];
-        if (vr_filename_table(path, db->dir, search.numbers[i])) vr_fs_remove(db->env.fs, path, NULL); /* tried again by the next open */
+        if (vr_filename_table(path, db->dir, search.numbers[i]))
+            vr_fs_remove(db->env.fs, path, NULL); /* tried again by the next open */
         if (search.numbers[i] >= atomic_load_explicit(&db->next_file, memory_order_relaxed)) {
             atomic_store_explicit(&db->next_file, search.numbers[i] + 1, memory_order_relaxed);
         }

@@ -9,20 +9,23 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static varve_status out_of_range(varve_error *err, const char *field, uint64_t found, uint64_t low, uint64_t high, const char *unit) {
-    return vr_error_set(err, VARVE_INVALID, "option %s: %" PRIu64 " given, %" PRIu64 " to %" PRIu64 " %s allowed", field, found, low, high,
-                        unit);
+static varve_status out_of_range(varve_error *err, const char *field, uint64_t found, uint64_t low, uint64_t high,
+                                 const char *unit) {
+    return vr_error_set(err, VARVE_INVALID, "option %s: %" PRIu64 " given, %" PRIu64 " to %" PRIu64 " %s allowed", field, found,
+                        low, high, unit);
 }
 
-static varve_status range_or_default(uint64_t *value, uint64_t fallback, uint64_t low, uint64_t high, const char *field, const char *unit,
-                                     varve_error *err) {
+static varve_status range_or_default(uint64_t *value, uint64_t fallback, uint64_t low, uint64_t high, const char *field,
+                                     const char *unit, varve_error *err) {
     if (*value == 0) *value = fallback;
     if (*value < low || *value > high) return out_of_range(err, field, *value, low, high, unit);
     return VARVE_OK;
 }
 
-/* Copies what the caller's struct has, which may be shorter than ours (an older header) but not longer with content we do not know. */
-static varve_status copy_sized(const void *given, size_t given_size, void *out, size_t out_size, const char *what, varve_error *err) {
+/* Copies what the caller's struct has, which may be shorter than ours (an older header) but not longer with content we do not know.
+ */
+static varve_status copy_sized(const void *given, size_t given_size, void *out, size_t out_size, const char *what,
+                               varve_error *err) {
     if (given_size < sizeof(size_t) || given_size > 4096) {
         return vr_error_set(err, VARVE_INVALID, "%s.size: %zu given; set it to sizeof(%s)", what, given_size, what);
     }
@@ -30,8 +33,8 @@ static varve_status copy_sized(const void *given, size_t given_size, void *out, 
     memcpy(out, given, vr_min_size(given_size, out_size));
     for (size_t i = out_size; i < given_size; i++) {
         if (((const char *)given)[i] != 0) {
-            return vr_error_set(err, VARVE_UNSUPPORTED, "%s: a field at byte %zu is set that this library (%s) does not know", what, i,
-                                varve_version());
+            return vr_error_set(err, VARVE_UNSUPPORTED, "%s: a field at byte %zu is set that this library (%s) does not know", what,
+                                i, varve_version());
         }
     }
     return VARVE_OK;
@@ -54,7 +57,8 @@ varve_status vr_options_check(const varve_options *given, varve_options *out, va
         out->wal_segment_bytes = vr_align_up(out->wal_segment_bytes, 4096);
     }
     if (status == VARVE_OK) {
-        status = range_or_default(&out->wal_bytes_max, 8192 * MIB, 4 * out->wal_segment_bytes, UINT64_MAX, "wal_bytes_max", "bytes", err);
+        status = range_or_default(&out->wal_bytes_max, 8192 * MIB, 4 * out->wal_segment_bytes, UINT64_MAX, "wal_bytes_max", "bytes",
+                                  err);
     }
     if (status != VARVE_OK) return status;
     if (out->wal_wait_ms == 0) out->wal_wait_ms = 10000;
@@ -78,7 +82,8 @@ varve_status vr_store_options_check(const varve_store_options *given, varve_stor
     out->block_bytes = (uint32_t)block_bytes;
     if (out->compression_level == 0) out->compression_level = -1;
     if (out->compression_level != VARVE_COMPRESSION_NONE && (out->compression_level < -7 || out->compression_level > 19)) {
-        return vr_error_set(err, VARVE_INVALID, "option compression_level: %d given, -7 to 19 or VARVE_COMPRESSION_NONE (%d) allowed",
+        return vr_error_set(err, VARVE_INVALID,
+                            "option compression_level: %d given, -7 to 19 or VARVE_COMPRESSION_NONE (%d) allowed",
                             (int)out->compression_level, VARVE_COMPRESSION_NONE);
     }
     if (out->filter_bits == 0) out->filter_bits = 10;

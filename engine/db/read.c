@@ -1,9 +1,9 @@
 /*
  * db/read.c - point reads and snapshots.
  *
- * A get: 1. hash the key; 2. enter the epoch; 3. load the store's view; 4. load the newest readable sequence (after the view: what the view lacks is
- * newer than this read began; before it, a version the sequence needs could be compacted away); 5. ask the active memtable, the immutable ones, the
- * tables; 6. copy; 7. leave. No lock, no shared count.
+ * A get: 1. hash the key; 2. enter the epoch; 3. load the store's view; 4. load the newest readable sequence (after the view: what
+ * the view lacks is newer than this read began; before it, a version the sequence needs could be compacted away); 5. ask the active
+ * memtable, the immutable ones, the tables; 6. copy; 7. leave. No lock, no shared count.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -26,11 +26,13 @@ static varve_status find(const vr_view *view, varve_slice key, uint64_t sequence
     return vr_trailer_kind(trailer) == VR_KIND_PUT ? VARVE_OK : VARVE_NOT_FOUND;
 }
 
-varve_status varve_get_at(varve_store *handle, const varve_snapshot *snapshot, varve_slice key, varve_buffer *value, varve_error *err) {
+varve_status varve_get_at(varve_store *handle, const varve_snapshot *snapshot, varve_slice key, varve_buffer *value,
+                          varve_error *err) {
     varve_status status = vr_store_check(handle, err);
     if (status != VARVE_OK) return status;
     varve_db *db = handle->db;
-    if (snapshot && snapshot->db != db) return vr_error_set(err, VARVE_INVALID, "the snapshot is of another database than %s", db->dir);
+    if (snapshot && snapshot->db != db)
+        return vr_error_set(err, VARVE_INVALID, "the snapshot is of another database than %s", db->dir);
     uint32_t token = vr_epoch_enter(db->epoch);
     /* acquire: pairs with vr_store_publish() */
     const vr_view *view = atomic_load_explicit(&handle->store->view, memory_order_acquire);

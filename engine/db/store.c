@@ -1,7 +1,8 @@
 /*
  * db/store.c - stores: the object the database owns, and the handles that callers hold.
  *
- * A dropped store stays in memory (empty, marked) until the database is freed, so that a handle, a batch or a WAL record that names it finds the mark.
+ * A dropped store stays in memory (empty, marked) until the database is freed, so that a handle, a batch or a WAL record that names
+ * it finds the mark.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -108,7 +109,8 @@ static bool same_options(const varve_store_options *a, const varve_store_options
 }
 
 /* Takes a handle of the store by that name; VARVE_MISSING when there is none. given NULL: whatever options it has. */
-static varve_status take_handle(varve_db *db, const char *name, const varve_store_options *given, varve_store **handle, varve_error *err) {
+static varve_status take_handle(varve_db *db, const char *name, const varve_store_options *given, varve_store **handle,
+                                varve_error *err) {
     varve_status status = VARVE_OK;
     varve_store *made = vr_zalloc(&db->env.mem, sizeof *made);
     if (!made) return vr_error_nomem(err, sizeof *made, "a store handle");
@@ -117,10 +119,11 @@ static varve_status take_handle(varve_db *db, const char *name, const varve_stor
     if (!store) {
         status = vr_error_set(err, VARVE_MISSING, "store %s: database %s has none of that name", name, db->dir);
     } else if (given && !same_options(given, &store->options)) {
-        status = vr_error_set(err, VARVE_INVALID,
-                              "store %s: it was created with block_bytes %u, compression_level %d, filter_bits %u; %u, %d, %u given", name,
-                              store->options.block_bytes, (int)store->options.compression_level, store->options.filter_bits,
-                              given->block_bytes, (int)given->compression_level, given->filter_bits);
+        status =
+            vr_error_set(err, VARVE_INVALID,
+                         "store %s: it was created with block_bytes %u, compression_level %d, filter_bits %u; %u, %d, %u given",
+                         name, store->options.block_bytes, (int)store->options.compression_level, store->options.filter_bits,
+                         given->block_bytes, (int)given->compression_level, given->filter_bits);
     } else {
         store->handles++;
     }
@@ -141,7 +144,8 @@ static bool asks_for_something(const varve_store_options *options) {
     return options && (options->block_bytes || options->compression_level || options->filter_bits);
 }
 
-varve_status varve_store_open(varve_db *db, const char *name, const varve_store_options *options, varve_store **store, varve_error *err) {
+varve_status varve_store_open(varve_db *db, const char *name, const varve_store_options *options, varve_store **store,
+                              varve_error *err) {
     varve_store_options checked;
     varve_status status = vr_db_check_open(db, err);
     if (status == VARVE_OK) status = check_name(name, err);
@@ -153,7 +157,8 @@ varve_status varve_store_open(varve_db *db, const char *name, const varve_store_
     checked.must_exist = false;
     varve_error create_err = {0};
     status = create(db, name, &checked, &create_err);
-    /* Another thread may have created it in between: then the manifest refuses a second one of that name, and it is there to be opened. */
+    /* Another thread may have created it in between: then the manifest refuses a second one of that name, and it is there to be
+     * opened. */
     varve_status opened = take_handle(db, name, wanted, store, err);
     return opened == VARVE_MISSING ? vr_error_copy(err, &create_err) : opened;
 }
@@ -247,7 +252,8 @@ varve_status varve_store_list(varve_db *db, varve_store_fn visit, void *context,
         bool end = false;
         vr_mutex_lock(&db->mutex); /* copied, so that the visitor may call Varve */
         if (i < db->store_count) {
-            if (!atomic_load_explicit(&db->stores[i]->dropped, memory_order_relaxed)) name = vr_strdup(&db->env.mem, db->stores[i]->name);
+            if (!atomic_load_explicit(&db->stores[i]->dropped, memory_order_relaxed))
+                name = vr_strdup(&db->env.mem, db->stores[i]->name);
         } else {
             end = true;
         }

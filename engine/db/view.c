@@ -1,8 +1,8 @@
 /*
  * db/view.c - what a reader of a store sees, as one object.
  *
- * The store holds one reference, which it hands to the epoch when it publishes the next view: a reader inside an epoch may go on using the one it loaded. Who
- * stays longer than an epoch (an iterator) takes a reference of its own under db->mutex.
+ * The store holds one reference, which it hands to the epoch when it publishes the next view: a reader inside an epoch may go on
+ * using the one it loaded. Who stays longer than an epoch (an iterator) takes a reference of its own under db->mutex.
  */
 #include "base/check.h"
 #include "db/db.h"
@@ -56,7 +56,8 @@ vr_view *vr_store_acquire_view(vr_store *store, uint64_t *sequence) {
     vr_mutex_lock(&db->mutex);
     vr_view *view = atomic_load_explicit(&store->view, memory_order_relaxed); /* db->mutex orders it */
     vr_view_ref(view);
-    /* After the view, so that everything up to it is in there or in what the mutex keeps from being replaced; acquire: pairs with the writer's publication. */
+    /* After the view, so that everything up to it is in there or in what the mutex keeps from being replaced; acquire: pairs with
+     * the writer's publication. */
     if (sequence) *sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
     vr_mutex_unlock(&db->mutex);
     return view;

@@ -1,9 +1,9 @@
 /*
  * db/write.c - the life of a write: the writer's turn, the WAL, the memtables, publication.
  *
- * 1. take write_mutex; 2. make room in the memtable of every store concerned (turning a full one over, waiting for the flusher where two wait
- * already); 3. append the batch to the WAL: from here on it survives the process; 4. put its changes into the memtables; 5. publish `visible`:
- * from here on it is read; 6. let go, and sync if asked to.
+ * 1. take write_mutex; 2. make room in the memtable of every store concerned (turning a full one over, waiting for the flusher
+ * where two wait already); 3. append the batch to the WAL: from here on it survives the process; 4. put its changes into the
+ * memtables; 5. publish `visible`: from here on it is read; 6. let go, and sync if asked to.
  *
  * A failure before 3 changes nothing. A failure of 4 cannot happen after 2, and would latch: the WAL has what the memtable has not.
  */
@@ -261,7 +261,8 @@ static void publish(varve_db *db, uint32_t count, uint64_t bytes) {
     /* release: whoever reads visible (acquire) finds the changes in the memtables */
     atomic_store_explicit(&db->visible, db->last_sequence, memory_order_release);
     /* only the writer's turn changes them: a plain add is enough */
-    atomic_store_explicit(&db->counters.writes, atomic_load_explicit(&db->counters.writes, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(&db->counters.writes, atomic_load_explicit(&db->counters.writes, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     atomic_store_explicit(&db->counters.write_bytes, atomic_load_explicit(&db->counters.write_bytes, memory_order_relaxed) + bytes,
                           memory_order_relaxed);
     /* a hint: a waiter that is missed here looks again by itself within FEED_SLICE_US (feed.c) */
@@ -304,7 +305,8 @@ static varve_status write_single_locked(vr_store *store, const vr_change *change
     varve_slice parts[3] = {varve_bytes(head, (size_t)(at - head)), change->key, change->value};
     uint64_t bytes = parts[0].size + parts[1].size + parts[2].size;
     status = make_room(store, bytes, 1, err);
-    if (status == VARVE_OK) vr_memtable_prefetch(store->active, vr_key_hash(change->key)); /* its cache miss passes while the WAL is written */
+    if (status == VARVE_OK)
+        vr_memtable_prefetch(store->active, vr_key_hash(change->key)); /* its cache miss passes while the WAL is written */
     if (status == VARVE_OK) status = append(db, 1, parts, change->kind == VR_KIND_PUT ? 3 : 2, err);
     if (status == VARVE_OK) status = apply_or_latch(store, db->last_sequence + 1, change, bytes, 1, err);
     if (status != VARVE_OK) return status;
@@ -316,8 +318,8 @@ static varve_status write_single_locked(vr_store *store, const vr_change *change
 static varve_status write_single(varve_store *handle, vr_kind kind, varve_slice key, varve_slice value, varve_error *err) {
     vr_store *store = handle->store;
     if (key.size > VARVE_KEY_BYTES_MAX || value.size > VARVE_VALUE_BYTES_MAX) {
-        return vr_error_set(err, VARVE_TOO_LARGE, "store %s: key of %zu bytes, value of %zu bytes: at most %u and %u are allowed", store->name,
-                            key.size, value.size, VARVE_KEY_BYTES_MAX, VARVE_VALUE_BYTES_MAX);
+        return vr_error_set(err, VARVE_TOO_LARGE, "store %s: key of %zu bytes, value of %zu bytes: at most %u and %u are allowed",
+                            store->name, key.size, value.size, VARVE_KEY_BYTES_MAX, VARVE_VALUE_BYTES_MAX);
     }
     vr_change change = {.kind = kind, .store_id = store->id, .key = key, .value = value};
     vr_mutex_lock(&store->db->write_mutex);
@@ -351,7 +353,9 @@ static varve_status walk_batch(varve_db *db, varve_slice batch, uint64_t sequenc
     vr_change change;
     while (status == VARVE_OK && (status = vr_batch_reader_next(&reader, &change, err)) == VARVE_OK) {
         store = find_store(db, change.store_id, store);
-        if (!store) return vr_error_set(err, VARVE_INVALID, "the batch names store %" PRIu32 ", which database %s does not have", change.store_id, db->dir);
+        if (!store)
+            return vr_error_set(err, VARVE_INVALID, "the batch names store %" PRIu32 ", which database %s does not have",
+                                change.store_id, db->dir);
         if (sequence > 0) {
             status = apply_or_latch(store, sequence++, &change, batch.size, reader.count, err);
         } else if (store != roomy) {
@@ -384,8 +388,8 @@ static varve_status write_batch_locked(varve_db *db, varve_slice batch, const va
 
 varve_status vr_db_write(varve_db *db, varve_slice batch, const varve_write_options *options, varve_error *err) {
     if (options->timestamp_ms > VR_BATCH_TIME_MAX) {
-        return vr_error_set(err, VARVE_INVALID, "timestamp_ms: %" PRIu64 " given, at most %" PRIu64 " allowed", options->timestamp_ms,
-                            VR_BATCH_TIME_MAX);
+        return vr_error_set(err, VARVE_INVALID, "timestamp_ms: %" PRIu64 " given, at most %" PRIu64 " allowed",
+                            options->timestamp_ms, VR_BATCH_TIME_MAX);
     }
     vr_mutex_lock(&db->write_mutex);
     varve_status status = write_batch_locked(db, batch, options, err);

@@ -27,27 +27,28 @@ typedef struct varve_kafka_setting {
 
 /* How far a restore is. */
 typedef struct varve_restore_progress {
-    uint64_t records, bytes;              /* applied so far: records, key and value bytes */
-    int64_t offset, end_offset;           /* next offset, and the end of log captured at the start */
-    int64_t start_offset;                 /* where this restore began */
-    uint64_t elapsed_ms, remaining_ms;    /* so far; estimated from the rate, UINT64_MAX before there is one */
+    uint64_t records, bytes;           /* applied so far: records, key and value bytes */
+    int64_t offset, end_offset;        /* next offset, and the end of log captured at the start */
+    int64_t start_offset;              /* where this restore began */
+    uint64_t elapsed_ms, remaining_ms; /* so far; estimated from the rate, UINT64_MAX before there is one */
 } varve_restore_progress;
 
 /* Called about five times a second during a restore and once at its end; returns false to cancel it (VARVE_CANCELLED). */
 typedef bool (*varve_restore_fn)(void *context, const varve_restore_progress *progress);
 
+/* How a store is bound to its changelog. Zero means default; brokers and topic are required. The strings are copied by the open. */
 typedef struct varve_changelog_options {
-    size_t size;             /* sizeof(varve_changelog_options) */
-    const char *brokers;     /* "host:port,..."; required */
-    const char *topic;       /* required */
-    int32_t partition;       /* default 0 */
+    size_t size;                  /* sizeof(varve_changelog_options) */
+    const char *brokers;          /* "host:port,..."; required */
+    const char *topic;            /* required */
+    int32_t partition;            /* default 0 */
     const char *transactional_id; /* default "varve-<topic>-<partition>": the fence; all who may own this partition share it */
-    bool must_exist;         /* VARVE_MISSING instead of creating the topic */
-    int32_t partitions;      /* of a topic to be created: default partition + 1; of an existing one: checked if not 0 */
-    int32_t replication;     /* of a topic to be created: default the broker's; of an existing one: checked if not 0 */
-    uint32_t commit_interval_ms; /* how long changes are gathered for one transaction: default 100 */
-    uint64_t group_bytes_max;    /* and how many bytes at most: default 16 MiB */
-    uint32_t timeout_ms;     /* for one request to Kafka while opening: default 30000 */
+    bool must_exist;              /* VARVE_MISSING instead of creating the topic */
+    int32_t partitions;           /* of a topic to be created: default partition + 1; of an existing one: checked if not 0 */
+    int32_t replication;          /* of a topic to be created: default the broker's; of an existing one: checked if not 0 */
+    uint32_t commit_interval_ms;  /* how long changes are gathered for one transaction: default 100 */
+    uint64_t group_bytes_max;     /* and how many bytes at most: default 16 MiB */
+    uint32_t timeout_ms;          /* for one request to Kafka while opening: default 30000 */
     const varve_kafka_setting *settings;
     size_t settings_count;
     varve_restore_fn progress; /* of the restore while opening */
@@ -79,17 +80,19 @@ VARVE_API varve_status varve_changelog_close(varve_changelog *changelog, varve_e
 
 /* The state of a changelog. */
 typedef struct varve_changelog_stats {
-    size_t size; /* sizeof(varve_changelog_stats), set by the caller */
-    uint64_t sequence, acknowledged_sequence; /* newest change of the database; newest that Kafka has */
+    size_t size;                                             /* sizeof(varve_changelog_stats), set by the caller */
+    uint64_t sequence, acknowledged_sequence;                /* newest change of the database; newest that Kafka has */
     uint64_t shipped_records, shipped_bytes, shipped_groups; /* since open */
     uint64_t restored_records, restored_bytes, restore_ms;   /* by the open */
-    uint64_t rolled_back;    /* changes undone by the open because another writer had taken over before they were shipped */
-    uint64_t reshipped;      /* changes that a former process had written and not shipped */
-    uint32_t epoch;          /* of this writer */
-    int64_t next_offset;     /* of the partition, after the newest acknowledged record */
-    varve_status state;      /* VARVE_OK; VARVE_KAFKA while Kafka cannot be reached; VARVE_FENCED or another failure for good */
-    char message[500];       /* of that state */
+    uint64_t rolled_back; /* changes undone by the open because another writer had taken over before they were shipped */
+    uint64_t reshipped;   /* changes that a former process had written and not shipped */
+    uint32_t epoch;       /* of this writer */
+    int64_t next_offset;  /* of the partition, after the newest acknowledged record */
+    varve_status state;   /* VARVE_OK; VARVE_KAFKA while Kafka cannot be reached; VARVE_FENCED or another failure for good */
+    char message[500];    /* of that state */
 } varve_changelog_stats;
+
+/* Fills what the caller's size has room for. Threads: any. Blocks: no. */
 VARVE_API varve_status varve_changelog_stats_get(varve_changelog *changelog, varve_changelog_stats *stats, varve_error *err);
 
 /*
@@ -109,10 +112,11 @@ typedef struct varve_difference {
 /* Called with each difference in key order; returns false to stop. */
 typedef bool (*varve_difference_fn)(void *context, const varve_difference *difference);
 
+/* What a comparison found. */
 typedef struct varve_verify_result {
-    uint64_t entries;            /* live keys compared */
-    uint64_t differences;        /* keys that differ */
-    uint64_t log_records;        /* read from the topic */
+    uint64_t entries;                  /* live keys compared */
+    uint64_t differences;              /* keys that differ */
+    uint64_t log_records;              /* read from the topic */
     uint64_t store_digest, log_digest; /* order-independent digests of all live pairs; equal when nothing differs */
 } varve_verify_result;
 

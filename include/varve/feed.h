@@ -19,6 +19,7 @@ extern "C" {
 
 typedef struct varve_feed varve_feed;
 
+/* What a change did. */
 typedef enum varve_change_kind {
     VARVE_CHANGE_PUT = 1,
     VARVE_CHANGE_DELETE = 2,

@@ -27,11 +27,11 @@ extern "C" {
 #define VARVE_VERSION_PATCH 0
 
 /* Limits. A key or value beyond its limit is refused with VARVE_TOO_LARGE and nothing is written. */
-#define VARVE_KEY_BYTES_MAX 65535u                /* a key may be empty */
-#define VARVE_VALUE_BYTES_MAX (128u << 20)        /* a value may be empty; an empty value is not a delete */
-#define VARVE_BATCH_BYTES_MAX (256u << 20)        /* encoded size of one atomic batch */
-#define VARVE_STORE_NAME_BYTES_MAX 255u           /* a store's name: 1 to 255 bytes, no NUL */
-#define VARVE_POSITION_BYTES_MAX 1024u            /* a store's position, see varve_batch_position() */
+#define VARVE_KEY_BYTES_MAX 65535u         /* a key may be empty */
+#define VARVE_VALUE_BYTES_MAX (128u << 20) /* a value may be empty; an empty value is not a delete */
+#define VARVE_BATCH_BYTES_MAX (256u << 20) /* encoded size of one atomic batch */
+#define VARVE_STORE_NAME_BYTES_MAX 255u    /* a store's name: 1 to 255 bytes, no NUL */
+#define VARVE_POSITION_BYTES_MAX 1024u     /* a store's position, see varve_batch_position() */
 
 /*
  * What a call returns. 0 is success, negatives are failures, and NOT_FOUND, the only positive, is an answer.
@@ -39,25 +39,25 @@ extern "C" {
  */
 typedef enum varve_status {
     VARVE_OK = 0,
-    VARVE_NOT_FOUND = 1,    /* no such key; an iterator's end; a difference found by verify */
-    VARVE_INVALID = -1,     /* an argument or option is wrong; the message names it, its unit and its range */
-    VARVE_NOMEM = -2,       /* out of memory; nothing has changed */
-    VARVE_IO = -3,          /* the operating system failed a call; varve_error.os_error is its errno */
-    VARVE_NO_SPACE = -4,    /* the disk is full, or a stated bound on disk use is reached; writing resumes by itself */
-    VARVE_CORRUPTION = -5,  /* bytes on disk or in the topic are not what was written; the message names where */
-    VARVE_BUSY = -6,        /* owned by another process, or by another handle of this one */
-    VARVE_CLOSED = -7,      /* the database, store or handle was closed before */
-    VARVE_READ_ONLY = -8,   /* an earlier write or sync failed and the database stopped writing; the message says why */
-    VARVE_TOO_LARGE = -9,   /* a key, value, batch or name is beyond its limit */
-    VARVE_UNSUPPORTED = -10,/* a file or record of a version this library does not know */
-    VARVE_MISSING = -11,    /* the database, store, file, topic or retained history asked for does not exist */
-    VARVE_EXISTS = -12,     /* it exists already and was not to */
-    VARVE_CANCELLED = -13,  /* a progress callback asked to stop, or close() interrupted the call */
-    VARVE_TIMEOUT = -14,    /* the time given has passed; the work goes on or can be asked for again */
-    VARVE_KAFKA = -15,      /* Kafka cannot be reached or refused a request; see the flags */
-    VARVE_FENCED = -16,     /* another process has taken the changelog over; this one may no longer write to it */
-    VARVE_DIVERGED = -17,   /* the store and its changelog are not parts of one history; the message says what differs */
-    VARVE_INTERNAL = -18    /* a check of Varve's own failed: a bug; please report the message */
+    VARVE_NOT_FOUND = 1,     /* no such key; an iterator's end; a difference found by verify */
+    VARVE_INVALID = -1,      /* an argument or option is wrong; the message names it, its unit and its range */
+    VARVE_NOMEM = -2,        /* out of memory; nothing has changed */
+    VARVE_IO = -3,           /* the operating system failed a call; varve_error.os_error is its errno */
+    VARVE_NO_SPACE = -4,     /* the disk is full, or a stated bound on disk use is reached; writing resumes by itself */
+    VARVE_CORRUPTION = -5,   /* bytes on disk or in the topic are not what was written; the message names where */
+    VARVE_BUSY = -6,         /* owned by another process, or by another handle of this one */
+    VARVE_CLOSED = -7,       /* the database, store or handle was closed before */
+    VARVE_READ_ONLY = -8,    /* an earlier write or sync failed and the database stopped writing; the message says why */
+    VARVE_TOO_LARGE = -9,    /* a key, value, batch or name is beyond its limit */
+    VARVE_UNSUPPORTED = -10, /* a file or record of a version this library does not know */
+    VARVE_MISSING = -11,     /* the database, store, file, topic or retained history asked for does not exist */
+    VARVE_EXISTS = -12,      /* it exists already and was not to */
+    VARVE_CANCELLED = -13,   /* a progress callback asked to stop, or close() interrupted the call */
+    VARVE_TIMEOUT = -14,     /* the time given has passed; the work goes on or can be asked for again */
+    VARVE_KAFKA = -15,       /* Kafka cannot be reached or refused a request; see the flags */
+    VARVE_FENCED = -16,      /* another process has taken the changelog over; this one may no longer write to it */
+    VARVE_DIVERGED = -17,    /* the store and its changelog are not parts of one history; the message says what differs */
+    VARVE_INTERNAL = -18     /* a check of Varve's own failed: a bug; please report the message */
 } varve_status;
 
 /* Flags of an error: what may be done about it. */

@@ -56,18 +56,18 @@ typedef void (*varve_diag_fn)(void *context, const char *line);
 
 /* Options of a database. */
 typedef struct varve_options {
-    size_t size;              /* sizeof(varve_options) */
-    bool create;              /* create the database where there is none (default: VARVE_MISSING) */
-    bool error_if_exists;     /* VARVE_EXISTS where there is one already */
+    size_t size;          /* sizeof(varve_options) */
+    bool create;          /* create the database where there is none (default: VARVE_MISSING) */
+    bool error_if_exists; /* VARVE_EXISTS where there is one already */
     varve_wal_mode wal_mode;
-    uint64_t memory;          /* bytes for everything the engine holds: memtables, cache, indexes, filters, mapped WAL.
-                                 A hard budget: 32 MiB to 1 TiB, default 256 MiB */
-    uint64_t memtable_bytes;  /* size at which a store's memtable is flushed: 64 KiB to memory / 4, default memory / 6 */
+    uint64_t memory;            /* bytes for everything the engine holds: memtables, cache, indexes, filters, mapped WAL.
+                                   A hard budget: 32 MiB to 1 TiB, default 256 MiB */
+    uint64_t memtable_bytes;    /* size at which a store's memtable is flushed: 64 KiB to memory / 4, default memory / 6 */
     uint64_t wal_segment_bytes; /* size of a WAL segment: 64 KiB to 1 GiB, default 16 MiB */
-    uint64_t wal_bytes_max;   /* bound on the WAL on disk, what a feed retains included: at least 4 segments, default 8 GiB.
-                                 At the bound writes wait for the feed's consumer for up to wal_wait_ms, then VARVE_NO_SPACE */
-    uint32_t wal_wait_ms;     /* default 10000 */
-    varve_diag_fn diag;       /* receives diagnostics; default: none are given */
+    uint64_t wal_bytes_max;     /* bound on the WAL on disk, what a feed retains included: at least 4 segments, default 8 GiB.
+                                   At the bound writes wait for the feed's consumer for up to wal_wait_ms, then VARVE_NO_SPACE */
+    uint32_t wal_wait_ms;       /* default 10000 */
+    varve_diag_fn diag;         /* receives diagnostics; default: none are given */
     void *diag_context;
 } varve_options;
 
@@ -141,11 +141,12 @@ VARVE_API varve_status varve_delete(varve_store *store, varve_slice key, varve_e
  * Threads: one at a time. Keys and values are copied into it.
  */
 VARVE_API varve_status varve_batch_create(varve_batch **batch, varve_error *err);
-VARVE_API void varve_batch_free(varve_batch *batch); /* batch may be NULL */
+VARVE_API void varve_batch_free(varve_batch *batch);  /* batch may be NULL */
 VARVE_API void varve_batch_clear(varve_batch *batch); /* empties it, keeping its memory */
 VARVE_API uint32_t varve_batch_count(const varve_batch *batch);
 VARVE_API size_t varve_batch_bytes(const varve_batch *batch); /* encoded size */
-VARVE_API varve_status varve_batch_put(varve_batch *batch, varve_store *store, varve_slice key, varve_slice value, varve_error *err);
+VARVE_API varve_status varve_batch_put(varve_batch *batch, varve_store *store, varve_slice key, varve_slice value,
+                                       varve_error *err);
 VARVE_API varve_status varve_batch_delete(varve_batch *batch, varve_store *store, varve_slice key, varve_error *err);
 
 /*
@@ -154,6 +155,7 @@ VARVE_API varve_status varve_batch_delete(varve_batch *batch, varve_store *store
  */
 VARVE_API varve_status varve_batch_position(varve_batch *batch, varve_store *store, varve_slice position, varve_error *err);
 
+/* How a batch is written. */
 typedef struct varve_write_options {
     size_t size; /* sizeof(varve_write_options) */
     varve_durability durability;
@@ -194,9 +196,9 @@ VARVE_API uint64_t varve_snapshot_sequence(const varve_snapshot *snapshot);
 
 /* Which keys an iterator visits. All zero: every key of the store as of now. */
 typedef struct varve_range {
-    varve_slice from;   /* first key, inclusive; data NULL: no bound */
-    varve_slice to;     /* end, exclusive; data NULL: no bound */
-    varve_slice prefix; /* only keys that begin with it; combines with from and to */
+    varve_slice from;               /* first key, inclusive; data NULL: no bound */
+    varve_slice to;                 /* end, exclusive; data NULL: no bound */
+    varve_slice prefix;             /* only keys that begin with it; combines with from and to */
     const varve_snapshot *snapshot; /* as of then; must outlive the iterator's creation only. NULL: as of now */
 } varve_range;
 
@@ -248,16 +250,18 @@ VARVE_API varve_status varve_verify(varve_db *db, varve_error *err);
 typedef struct varve_stats {
     size_t size; /* sizeof(varve_stats), set by the caller */
     uint64_t sequence, synced_sequence;
-    uint64_t writes, write_bytes;              /* batches, encoded bytes */
-    uint64_t wal_bytes, wal_segments, wal_syncs; /* on disk now; fdatasyncs */
+    uint64_t writes, write_bytes;                                                   /* batches, encoded bytes */
+    uint64_t wal_bytes, wal_segments, wal_syncs;                                    /* on disk now; fdatasyncs */
     uint64_t memtable_bytes, cache_bytes, index_bytes, memory_bytes, memory_budget; /* held now; memory_bytes is their sum */
     uint64_t cache_hits, cache_misses, cache_evictions;
     uint64_t flushes, flush_bytes, compactions, compaction_read_bytes, compaction_write_bytes;
-    uint64_t stall_us;                         /* time writers waited for background work */
+    uint64_t stall_us; /* time writers waited for background work */
     uint64_t tables, table_bytes, stores;
     uint64_t recovered_records, recovered_bytes, recovery_us; /* of the open that made this handle */
-    uint64_t level_tables[8], level_bytes[8];  /* summed over the stores */
+    uint64_t level_tables[8], level_bytes[8];                 /* summed over the stores */
 } varve_stats;
+
+/* Fills what the caller's size has room for: counters since the open, sizes as of now, not all of the same instant. */
 VARVE_API varve_status varve_stats_get(varve_db *db, varve_stats *stats, varve_error *err);
 
 /* --- Bulk ----------------------------------------------------------------------------------------------------- */

@@ -1,9 +1,10 @@
 /*
  * tests/crash/test_crash_sweep.c - a power cut at every operation of a workload.
  *
- * The in-memory file system calls a hook before each operation that changes it. The hook takes copies of the machine as a power cut, or the death of the
- * process alone, would leave it. Each copy is then opened and must hold exactly a prefix of the history: whole batches, no hole, not less than what was
- * synced (power cut) or acknowledged (death of the process). Opening it again, and crashing at every operation of the recovery, must not change that.
+ * The in-memory file system calls a hook before each operation that changes it. The hook takes copies of the machine as a power
+ * cut, or the death of the process alone, would leave it. Each copy is then opened and must hold exactly a prefix of the history:
+ * whole batches, no hole, not less than what was synced (power cut) or acknowledged (death of the process). Opening it again, and
+ * crashing at every operation of the recovery, must not change that.
  *
  * Batch i sets "last" to i and two stores' keys, and deletes another key: the state after i batches is known.
  */
@@ -43,7 +44,11 @@ typedef struct sweep {
     bool recording;
 } sweep;
 
-static const varve_options small = {.size = sizeof(varve_options), .create = true, .memory = 32u << 20, .memtable_bytes = 64u << 10, .wal_segment_bytes = 64u << 10};
+static const varve_options small = {.size = sizeof(varve_options),
+                                    .create = true,
+                                    .memory = 32u << 20,
+                                    .memtable_bytes = 64u << 10,
+                                    .wal_segment_bytes = 64u << 10};
 
 static void require(varve_status status, const varve_error *err, const char *what) {
     cr_assert_eq(status, VARVE_OK, "%s: %s: %s", what, varve_status_name(status), err->message);
@@ -154,7 +159,10 @@ static void record(sweep *w, vr_crash_mode mode, uint64_t operation, const char 
     c->at_most = atomic_load(&w->begun);
     c->deep = operation % 9 == 0;
     snprintf(c->what, sizeof c->what, "%s before %llu %.12s %.24s",
-             mode == VR_CRASH_KEEP_ALL ? "death" : mode == VR_CRASH_MIXED ? "mixed cut" : "cut", (unsigned long long)operation, name, path);
+             mode == VR_CRASH_KEEP_ALL ? "death"
+             : mode == VR_CRASH_MIXED  ? "mixed cut"
+                                       : "cut",
+             (unsigned long long)operation, name, path);
     vr_mutex_lock(&w->mutex);
     c->next = w->crashes;
     w->crashes = c;
@@ -175,12 +183,14 @@ typedef struct recovery_crash {
     const crash *of;
 } recovery_crash;
 
-/* Within a recovery: the same again, one level down. Opening runs on this thread until its threads start, which change nothing yet. */
+/* Within a recovery: the same again, one level down. Opening runs on this thread until its threads start, which change nothing yet.
+ */
 static void on_recovery_operation(void *context, uint64_t operation, const char *name, const char *path) {
     recovery_crash *r = context;
     crash *c = calloc(1, sizeof *c);
     varve_error err;
-    require(vr_memfs_clone(r->machine, operation % 2 ? VR_CRASH_DROP_UNSYNCED : VR_CRASH_MIXED, operation, &c->machine, &err), &err, "clone");
+    require(vr_memfs_clone(r->machine, operation % 2 ? VR_CRASH_DROP_UNSYNCED : VR_CRASH_MIXED, operation, &c->machine, &err), &err,
+            "clone");
     c->at_least = c->synced = r->of->synced;
     c->at_most = r->of->at_most;
     snprintf(c->what, sizeof c->what, "%.30s, then %llu %.8s %.12s", r->of->what, (unsigned long long)operation, name, path);

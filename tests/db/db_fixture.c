@@ -70,7 +70,8 @@ const char *scan(fixture *f, const varve_range *range, bool reverse) {
     REQUIRE(f, varve_iterator_open(f->store, range, &it, &f->err));
     varve_status status = VARVE_OK;
     if (reverse) { /* to the end, then back */
-        while ((status = varve_iterator_next(it)) == VARVE_OK) {}
+        while ((status = varve_iterator_next(it)) == VARVE_OK) {
+        }
     }
     while ((status = reverse ? varve_iterator_prev(it) : varve_iterator_next(it)) == VARVE_OK) {
         varve_slice key = varve_iterator_key(it), value = varve_iterator_value(it);

@@ -20,10 +20,10 @@ typedef struct fixture {
     varve_error err;
 } fixture;
 
-#define REQUIRE(f, call)                                                                                     \
-    do {                                                                                                     \
-        varve_status require_status = (call);                                                                \
-        cr_assert(require_status == VARVE_OK, "%s: %s", varve_status_name(require_status), (f)->err.message); \
+#define REQUIRE(f, call)                                                                                                           \
+    do {                                                                                                                           \
+        varve_status require_status = (call);                                                                                      \
+        cr_assert(require_status == VARVE_OK, "%s: %s", varve_status_name(require_status), (f)->err.message);                      \
     } while (0)
 
 void fixture_start(fixture *f); /* small memtables, so that flushes and compactions happen */

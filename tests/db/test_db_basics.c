@@ -51,7 +51,8 @@ Test(db_basics, ranges_and_prefixes) {
     cr_assert_str_eq(scan(&f, &(varve_range){.to = varve_str("b")}, false), "a=x ab=x abc=x");
     cr_assert_str_eq(scan(&f, &(varve_range){.prefix = varve_str("ab")}, false), "ab=x abc=x");
     cr_assert_str_eq(scan(&f, &(varve_range){.prefix = varve_str("ab")}, true), "abc=x ab=x");
-    cr_assert_str_eq(scan(&f, &(varve_range){.prefix = varve_str("a"), .from = varve_str("aa"), .to = varve_str("abc")}, false), "ab=x");
+    cr_assert_str_eq(scan(&f, &(varve_range){.prefix = varve_str("a"), .from = varve_str("aa"), .to = varve_str("abc")}, false),
+                     "ab=x");
     cr_assert_str_eq(scan(&f, &(varve_range){.from = varve_str("c"), .to = varve_str("a")}, false), "");
     cr_assert_str_eq(scan(&f, &(varve_range){.from = varve_str("c"), .to = varve_str("a")}, true), "");
     fixture_stop(&f);

@@ -86,8 +86,8 @@ Test(db_feed, released_wal_is_recycled_and_unreleased_is_not) {
         if (after.wal_bytes < before.wal_bytes / 4) break;
         usleep(20000);
     }
-    cr_assert_lt(after.wal_bytes, before.wal_bytes / 4, "%llu bytes in %llu segments, before %llu", (unsigned long long)after.wal_bytes,
-                 (unsigned long long)after.wal_segments, (unsigned long long)before.wal_bytes);
+    cr_assert_lt(after.wal_bytes, before.wal_bytes / 4, "%llu bytes in %llu segments, before %llu",
+                 (unsigned long long)after.wal_bytes, (unsigned long long)after.wal_segments, (unsigned long long)before.wal_bytes);
     cr_assert_eq(varve_feed_seek(feed, 5, &f.err), VARVE_MISSING);
     varve_feed_close(feed);
     fixture_stop(&f);

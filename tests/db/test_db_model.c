@@ -1,8 +1,9 @@
 /*
  * tests/db/test_db_model.c - random operations against a simple model: a sorted array of the pairs as of each snapshot.
  *
- * Small memtables make flushes and compactions go on all the while. Every few hundred operations the whole content is compared in both directions,
- * at the newest sequence and at every snapshot; reopening and crashing (nothing unsynced lost: KEEP_ALL) must not change it.
+ * Small memtables make flushes and compactions go on all the while. Every few hundred operations the whole content is compared in
+ * both directions, at the newest sequence and at every snapshot; reopening and crashing (nothing unsynced lost: KEEP_ALL) must not
+ * change it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,8 +56,8 @@ static void check_entry(const model *m, int key, varve_iterator *it) {
     char name[32], value[VALUE_BYTES];
     make_key(key, name);
     size_t size = make_value(key, m->versions[key], value);
-    cr_assert(vr_equal(varve_iterator_key(it), varve_str(name)), "expected key %s, found %.*s", name, (int)varve_iterator_key(it).size,
-              varve_iterator_key(it).data);
+    cr_assert(vr_equal(varve_iterator_key(it), varve_str(name)), "expected key %s, found %.*s", name,
+              (int)varve_iterator_key(it).size, varve_iterator_key(it).data);
     cr_assert(vr_equal(varve_iterator_value(it), varve_bytes(value, size)), "key %s: wrong value", name);
 }
 
@@ -88,7 +89,8 @@ static void check_get(fixture *f, const model *m, int key, const varve_snapshot 
     make_key(key, name);
     varve_status status = varve_get_at(f->store, snapshot, varve_str(name), &found, &f->err);
     cr_assert(status >= 0, "%s", f->err.message);
-    cr_assert_eq(status == VARVE_OK, m->versions[key] != 0, "key %s: found %d, expected version %d", name, status, m->versions[key]);
+    cr_assert_eq(status == VARVE_OK, m->versions[key] != 0, "key %s: found %d, expected version %d", name, status,
+                 m->versions[key]);
     if (status == VARVE_OK) {
         size_t size = make_value(key, m->versions[key], value);
         cr_assert(vr_equal(varve_buffer_slice(&found), varve_bytes(value, size)), "key %s: wrong value", name);

@@ -24,9 +24,11 @@ Test(db_upkeep, stores_are_created_listed_dropped) {
     put(&f, "k", "default");
     REQUIRE(&f, varve_store_open(f.db, "a", NULL, &a, &f.err));
     REQUIRE(&f, varve_put(a, varve_str("k"), varve_str("a"), &f.err));
-    cr_assert_eq(varve_store_open(f.db, "none", &(varve_store_options){.size = sizeof(varve_store_options), .must_exist = true}, &again, &f.err),
+    cr_assert_eq(varve_store_open(f.db, "none", &(varve_store_options){.size = sizeof(varve_store_options), .must_exist = true},
+                                  &again, &f.err),
                  VARVE_MISSING);
-    cr_assert_eq(varve_store_open(f.db, "a", &(varve_store_options){.size = sizeof(varve_store_options), .block_bytes = 8192}, &again, &f.err),
+    cr_assert_eq(varve_store_open(f.db, "a", &(varve_store_options){.size = sizeof(varve_store_options), .block_bytes = 8192},
+                                  &again, &f.err),
                  VARVE_INVALID);
     uint32_t id = varve_store_id(a);
     REQUIRE(&f, varve_store_drop(f.db, "a", &f.err));
@@ -113,7 +115,8 @@ Test(db_upkeep, limits_are_refused_and_nothing_is_written) {
     fixture_start(&f);
     static char big[VARVE_KEY_BYTES_MAX + 1];
     cr_assert_eq(varve_put(f.store, varve_bytes(big, sizeof big), varve_str("v"), &f.err), VARVE_TOO_LARGE);
-    cr_assert_eq(varve_put(f.store, varve_str("k"), (varve_slice){big, (size_t)VARVE_VALUE_BYTES_MAX + 1}, &f.err), VARVE_TOO_LARGE);
+    cr_assert_eq(varve_put(f.store, varve_str("k"), (varve_slice){big, (size_t)VARVE_VALUE_BYTES_MAX + 1}, &f.err),
+                 VARVE_TOO_LARGE);
     cr_assert_eq(varve_sequence(f.db), 0);
     REQUIRE(&f, varve_put(f.store, varve_bytes(big, VARVE_KEY_BYTES_MAX), varve_str("longest"), &f.err));
     varve_buffer value = {0};
