@@ -116,7 +116,7 @@ varve_status vr_table_get(vr_table *table, varve_slice key, uint64_t sequence, u
     const uint64_t newest = vr_trailer_seek(sequence);
     bool same;
     /* The first separator at or after the entry sought: every entry of the blocks before is before it. */
-    uint32_t i = vr_block_seek(&table->file.index, key, newest, &same);
+    uint32_t i = vr_table_file_find(&table->file, key, newest);
     if (i == table->file.blocks) return VARVE_NOT_FOUND;
     vr_cached *block = vr_slot_load(&table->slots.slot[i]);
     if (block) {

@@ -7,8 +7,8 @@
  */
 #include "base/check.h"
 #include "base/error.h"
-#include "table/open_table.h"
 #include "table/block_scan.h"
+#include "table/open_table.h"
 #include "table/table.h"
 
 typedef struct table_cursor {
@@ -122,7 +122,7 @@ static void cursor_last(vr_cursor *cursor) {
 static void cursor_seek(vr_cursor *cursor, varve_slice key, uint64_t trailer) {
     table_cursor *c = self(cursor);
     bool same;
-    uint32_t i = vr_block_seek(&c->table->file.index, key, trailer, &same);
+    uint32_t i = vr_table_file_find(&c->table->file, key, trailer);
     if (i == c->table->file.blocks) {
         stop(c, VARVE_OK);
         return;
@@ -139,7 +139,7 @@ static void cursor_seek(vr_cursor *cursor, varve_slice key, uint64_t trailer) {
 static void cursor_seek_prev(vr_cursor *cursor, varve_slice key, uint64_t trailer) {
     table_cursor *c = self(cursor);
     bool same;
-    uint32_t i = vr_block_seek(&c->table->file.index, key, trailer, &same);
+    uint32_t i = vr_table_file_find(&c->table->file, key, trailer);
     if (i == c->table->file.blocks) {
         last_before(c, i);
         return;

@@ -38,6 +38,7 @@ void vr_table_file_close(vr_table_file *tf) {
     vr_free(mem, tf->filter_bytes);
     vr_free(mem, tf->index_bytes);
     vr_free(mem, tf->offsets);
+    vr_free(mem, tf->fences.prefixes);
     vr_budget_release(tf->budget, VR_USE_INDEX, tf->charged);
     *tf = (vr_table_file){0};
 }
@@ -150,6 +151,16 @@ static varve_status decode_offsets(vr_table_file *tf, varve_error *err) {
     return VARVE_OK;
 }
 
+static varve_status make_fences(vr_table_file *tf, varve_error *err) {
+    tf->fences.count = vr_block_fence_count(tf->blocks);
+    size_t size = tf->fences.count * sizeof *tf->fences.prefixes;
+    tf->fences.prefixes = vr_alloc(&tf->env->mem, size);
+    if (!tf->fences.prefixes) return vr_error_nomem(err, size, "a table's fences");
+    charge(tf, size);
+    vr_block_fences_fill(&tf->index, &tf->fences);
+    return VARVE_OK;
+}
+
 varve_status vr_table_file_read_index(vr_table_file *tf, vr_decompressors *pool, varve_error *err) {
     vr_frame_bytes bytes;
     varve_status st = vr_table_file_read_frame(tf, pool, tf->footer.index, VR_FRAME_INDEX, VR_TABLE_META_BYTES_MAX, 0, &bytes, err);
@@ -169,5 +180,6 @@ varve_status vr_table_file_read_index(vr_table_file *tf, vr_decompressors *pool,
     tf->offsets = vr_alloc(&tf->env->mem, size);
     if (!tf->offsets) return vr_error_nomem(err, size, "a table's block offsets");
     charge(tf, size);
-    return decode_offsets(tf, err);
+    st = decode_offsets(tf, err);
+    return st == VARVE_OK ? make_fences(tf, err) : st;
 }

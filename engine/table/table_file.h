@@ -32,7 +32,8 @@ typedef struct vr_table_file {
     char *filter_bytes; /* what filter points into; NULL without one */
     char *index_bytes;  /* what index points into */
     vr_block_view index;
-    uint64_t *offsets; /* of the data frames, and the end of the last one: blocks + 1 */
+    vr_block_fences fences; /* of index */
+    uint64_t *offsets;      /* of the data frames, and the end of the last one: blocks + 1 */
     uint32_t blocks;
     uint64_t charged; /* to the budget, as VR_USE_INDEX */
 } vr_table_file;
@@ -53,6 +54,12 @@ void vr_table_file_close(vr_table_file *tf);
 /* Reads and checks the frame at extent; raw_max bounds its raw size. The allocation is the caller's to vr_free(). */
 varve_status vr_table_file_read_frame(const vr_table_file *tf, vr_decompressors *pool, vr_extent extent, vr_frame_kind kind,
                                       uint64_t raw_max, size_t room, vr_frame_bytes *bytes, varve_error *err);
+
+/* The data frame that has the entry sought, if any has: that of the first separator at or after it; tf->blocks when there is none.
+ */
+static inline uint32_t vr_table_file_find(const vr_table_file *tf, varve_slice key, uint64_t trailer) {
+    return vr_block_seek_fenced(&tf->index, &tf->fences, key, trailer);
+}
 
 /* Where data frame i is. */
 static inline vr_extent vr_table_file_block(const vr_table_file *tf, size_t i) {

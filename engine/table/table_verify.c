@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "table/open_table.h"
 #include "table/block_scan.h"
+#include "table/open_table.h"
 #include "table/table.h"
 
 /* What has been seen so far. */

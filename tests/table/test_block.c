@@ -32,6 +32,11 @@ static void check_found(const vr_block_view *view, const model *m, varve_slice k
     bool same;
     size_t expected = model_seek(m, key, trailer);
     cr_assert_eq(vr_block_seek(view, key, trailer, &same), expected);
+    uint64_t prefixes[16];
+    vr_block_fences fences = {.prefixes = prefixes, .count = vr_block_fence_count(view->count)};
+    cr_assert_leq(fences.count, 16);
+    vr_block_fences_fill(view, &fences);
+    cr_assert_eq(vr_block_seek_fenced(view, &fences, key, trailer), expected);
     cr_assert_eq(same, expected < m->count && vr_equal(m->entries[expected].key, key));
 }
 
@@ -105,6 +110,14 @@ Test(block, long_shared_prefixes_and_tied_prefixes) {
 Test(block, many_versions_of_one_key) {
     const shape s = {.seed = 5, .entries = 200, .key_min = 0, .key_max = 1, .alphabet = 2, .versions = 90, .value_max = 2};
     check_block(&s);
+}
+
+Test(block, several_fences) {
+    for (size_t entries = 60; entries < 600; entries += 34) {
+        const shape s =
+            {.seed = entries, .entries = entries, .key_min = 1, .key_max = 14, .alphabet = 4, .versions = 3, .value_max = 2};
+        check_block(&s);
+    }
 }
 
 Test(block, layout_follows_the_shape) {
