@@ -101,6 +101,30 @@ Test(manifest_format, golden_file_is_read) {
     vr_manifest_close(manifest);
 }
 
+/* Compares the bytes that a line of the document shows, if it shows any, with the file. Returns how many. */
+static size_t check_line(const char *line) {
+    unsigned at, byte;
+    size_t count = 0;
+    int used = 0;
+    if (sscanf(line, "    %4x:%n", &at, &used) != 1 || used == 0) return 0; /* no colon behind the number */
+    for (line += used; sscanf(line, " %2x%n", &byte, &used) == 1; line += used, count++) {
+        cr_assert(at + count < file.size);
+        cr_assert_eq((uint8_t)file.data[at + count], byte, "at %zx", at + count);
+    }
+    return count;
+}
+
+Test(manifest_format, the_document_shows_the_golden_file) {
+    FILE *document = fopen(VARVE_SOURCE_DIR "/doc/format-manifest.md", "r");
+    char line[1000];
+    size_t shown = 0, not_zero = 0;
+    cr_assert_not_null(document);
+    while (fgets(line, sizeof line, document)) shown += check_line(line);
+    fclose(document);
+    for (size_t at = 0; at < file.size; at++) not_zero += file.data[at] != 0;
+    cr_assert(shown >= not_zero && shown >= 32 + 64 + file.size - VR_MANIFEST_PAGE_BYTES, "%zu bytes", shown);
+}
+
 Test(manifest_format, a_file_shorter_than_its_header_is_refused) {
     file.size = 4095;
     expect(VARVE_CORRUPTION, "MANIFEST: is 4095 bytes long, its header alone has 4096");
