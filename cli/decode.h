@@ -40,9 +40,19 @@ enum { CLI_BIN_LENGTH_BYTES = 4 };
 
 /*
  * Decodes the record at the beginning of bytes. *size receives its size, as far as bytes tell it: when that is more than bytes
- * has, more of it is needed and record is not set. A malformed record can be passed over by its size, unless bytes end before.
+ * has, more of it is needed and record is not set. A malformed record is passed over by its size, and, where *value_follows is
+ * set, by a value's length and value after that.
  */
-enum cli_decoded cli_decode_bin(varve_slice bytes, struct cli_record *record, uint64_t *size, struct cli_fault *fault);
+enum cli_decoded cli_decode_bin(varve_slice bytes, struct cli_record *record, uint64_t *size, bool *value_follows,
+                                struct cli_fault *fault);
+
+/* The bytes of a value of that length. */
+static inline uint64_t cli_bin_value_bytes(uint32_t length) {
+    return length == CLI_BIN_DELETE ? 0 : length;
+}
+
+/* A length at 4 bytes of bin. */
+uint32_t cli_bin_length(const char *bytes);
 
 /* Decodes pairs of hex digits into scratch. Returns false, with the offset of the first byte that is wrong, if it cannot. */
 bool cli_unhex(varve_slice text, char *scratch, varve_slice *bytes, size_t *wrong);

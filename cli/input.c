@@ -133,14 +133,25 @@ static enum cli_next skip_bytes(struct cli_input *input, uint64_t size) {
     }
 }
 
+/* Passes over a value with its length. */
+static enum cli_next skip_value(struct cli_input *input) {
+    while (input->end - input->start < CLI_BIN_LENGTH_BYTES) {
+        if (!read_block(input)) return input->at_end ? skip_bytes(input, CLI_BIN_LENGTH_BYTES) : CLI_NEXT_FAILED;
+    }
+    uint32_t length = cli_bin_length(input->buffer + input->start);
+    return skip_bytes(input, CLI_BIN_LENGTH_BYTES + cli_bin_value_bytes(length));
+}
+
 static enum cli_next next_bin(struct cli_input *input) {
     for (;;) {
+        bool value_follows = false;
         varve_slice held = varve_bytes(input->buffer + input->start, input->end - input->start);
         uint64_t size = 0;
-        enum cli_decoded outcome = cli_decode_bin(held, &input->record, &size, &input->fault);
+        enum cli_decoded outcome = cli_decode_bin(held, &input->record, &size, &value_follows, &input->fault);
         if (outcome == CLI_MALFORMED) {
             input->number++;
-            return skip_bytes(input, size);
+            enum cli_next skipped = skip_bytes(input, size);
+            return skipped == CLI_NEXT_BAD && value_follows ? skip_value(input) : skipped;
         }
         if (size <= held.size) {
             consume(input, (size_t)size);

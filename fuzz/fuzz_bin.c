@@ -13,7 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct cli_record record;
         struct cli_fault fault = {0};
         uint64_t record_bytes = 0;
-        enum cli_decoded outcome = cli_decode_bin(varve_bytes(bytes + at, size - at), &record, &record_bytes, &fault);
+        bool value_follows = false;
+        varve_slice rest = varve_bytes(bytes + at, size - at);
+        enum cli_decoded outcome = cli_decode_bin(rest, &record, &record_bytes, &value_follows, &fault);
+        fuzz_require(outcome == CLI_MALFORMED || !value_follows);
         fuzz_require(record_bytes >= CLI_BIN_LENGTH_BYTES);
         fuzz_require(outcome == CLI_DECODED || fault.message[0]);
         if (record_bytes > size - at) break;

@@ -8,10 +8,11 @@
 
 /* Decodes the beginning of bytes. */
 static enum cli_decoded decode_bin(varve_slice bytes, struct cli_record *record, uint64_t *size, struct cli_fault *fault) {
+    bool value_follows;
     char *exact = malloc(bytes.size ? bytes.size : 1);
     cr_assert(exact);
     memcpy(exact, bytes.data, bytes.size);
-    enum cli_decoded outcome = cli_decode_bin(varve_bytes(exact, bytes.size), record, size, fault);
+    enum cli_decoded outcome = cli_decode_bin(varve_bytes(exact, bytes.size), record, size, &value_follows, fault);
     free(exact);
     return outcome;
 }
@@ -20,11 +21,12 @@ Test(bin, records) {
     struct cli_record record;
     struct cli_fault fault;
     uint64_t size;
+    bool value_follows;
     varve_slice two = BIN("\2\0\0\0ab\1\0\0\0v\0\0\0\0\xff\xff\xff\xff");
-    cr_assert(cli_decode_bin(two, &record, &size, &fault) == CLI_DECODED);
+    cr_assert(cli_decode_bin(two, &record, &size, &value_follows, &fault) == CLI_DECODED);
     cr_assert(size == 11 && slice_is(record.key, "ab", 2) && slice_is(record.value, "v", 1) && !record.is_delete);
     two = varve_bytes(two.data + size, two.size - size);
-    cr_assert(cli_decode_bin(two, &record, &size, &fault) == CLI_DECODED);
+    cr_assert(cli_decode_bin(two, &record, &size, &value_follows, &fault) == CLI_DECODED);
     cr_assert(size == 8 && record.key.size == 0 && record.is_delete);
 }
 
@@ -45,7 +47,7 @@ Test(bin, lengths_have_limits) {
     struct cli_fault fault;
     uint64_t size;
     cr_expect(decode_bin(BIN("\0\0\1\0xyz"), &record, &size, &fault) == CLI_MALFORMED);
-    cr_expect(size == 4 + 65536 + 4 && fault.column == 1 && strstr(fault.message, "a key length of at most 65535, found 65536"));
+    cr_expect(size == 4 + 65536 && fault.column == 1 && strstr(fault.message, "a key length of at most 65535, found 65536"));
     cr_expect(decode_bin(BIN("\1\0\0\0k\1\0\0\x08"), &record, &size, &fault) == CLI_MALFORMED);
     cr_expect(size == 9 + (128u << 20) + 1 && fault.column == 6);
     cr_expect(strstr(fault.message, "a value length of at most 134217728, found 134217729"), "%s", fault.message);
@@ -96,8 +98,10 @@ Test(encode, every_format_there_and_back) {
         struct cli_record again;
         struct cli_fault fault;
         uint64_t size = 0;
+        bool value_follows;
         cli_encode_bin(&text, &record);
-        cr_assert(cli_decode_bin(varve_bytes(text.data, text.size), &again, &size, &fault) == CLI_DECODED && size == text.size);
+        varve_slice encoded = varve_bytes(text.data, text.size);
+        cr_assert(cli_decode_bin(encoded, &again, &size, &value_follows, &fault) == CLI_DECODED && size == text.size);
         expect_same(&again, &record, "bin");
         cli_text_free(&text);
     }
