@@ -172,20 +172,17 @@ static varve_status gather(varve_changelog *changelog, varve_error *err) {
 
 /* --- Ship --------------------------------------------------------------------------------------------------------- */
 
-/* Waits until the disk has room: the position is small, and what it acknowledges is what makes room. */
+/*
+ * Notes in the store how far the log is known. Without room on the disk it is due later: the group is in the log, where a position
+ * that is older will find it, and releasing it is what makes room.
+ */
 static varve_status write_position(varve_changelog *changelog, varve_error *err) {
-    const vcl_link *link = &changelog->link;
-    vcl_retry retry = {.pause = vcl_ship_pause, .context = changelog};
-    for (;;) {
-        varve_batch_clear(changelog->batch);
-        varve_status status = vcl_link_write(link, changelog->batch, &changelog->position, false, err);
-        if (status != VARVE_NO_SPACE && status != VARVE_NOMEM) return status;
-        vcl_ship_trouble(changelog, err);
-        /* The group is in the log: a position that is one group old will find it there. */
-        varve_status released = varve_feed_release(changelog->feed, changelog->position.acknowledged, err);
-        if (released != VARVE_OK) return released;
-        if (!vcl_retry_again(&retry)) return status;
-    }
+    varve_batch_clear(changelog->batch);
+    varve_status status = vcl_link_write(&changelog->link, changelog->batch, &changelog->position, false, err);
+    changelog->position_due = status == VARVE_NO_SPACE || status == VARVE_NOMEM;
+    if (!changelog->position_due) return status;
+    vcl_ship_trouble(changelog, err);
+    return VARVE_OK;
 }
 
 static void count_group(varve_changelog *changelog) {
@@ -214,6 +211,8 @@ varve_status vcl_ship_group(varve_changelog *changelog, varve_error *err) {
     if (status != VARVE_OK) return status;
     status = vcl_deliver(&changelog->courier, group, err);
     if (status != VARVE_OK) return status;
+    /* The group's memory is done with, and its WAL must not be held while a full disk makes the position wait. */
+    unpin(changelog);
     count_group(changelog);
     if (!group->base) {
         position->acknowledged = group->through;
@@ -234,6 +233,10 @@ static varve_status round_once(varve_changelog *changelog, varve_error *err) {
         if (status == VARVE_OK) changelog->passed = changelog->position.acknowledged;
     }
     unpin(changelog);
+    if (status == VARVE_OK && changelog->group.count == 0 && changelog->position_due) {
+        status = write_position(changelog, err);
+        if (status == VARVE_OK && !changelog->position_due) vcl_ship_trouble(changelog, NULL);
+    }
     if (status == VARVE_OK && changelog->passed > 0) {
         status = varve_feed_release(changelog->feed, changelog->passed, err);
         if (status == VARVE_OK) acknowledge(changelog, changelog->passed);

@@ -2,8 +2,8 @@
  * changelog/ship.h - the shipper: takes the store's changes from the feed, group by group, and has them delivered.
  *
  * One thread of its own. Between two groups the position in memory, the one in the store and the log agree; within one, the log may
- * be ahead by exactly the group under way. Order for each group: sync, deliver, position, release; so shipped <= fsynced, and what
- * is released is in the log.
+ * be ahead by exactly the group under way, and while the disk is full by the groups whose position could not be written. Order for
+ * each group: sync, deliver, position, release; so shipped <= fsynced, and what is released is in the log.
  */
 #ifndef VCL_SHIP_H
 #define VCL_SHIP_H
@@ -30,6 +30,7 @@ struct varve_changelog {
     vcl_group group;
     uint64_t group_reshipped; /* of its records, those that a former process had written */
     bool pinned;
+    bool position_due;      /* the disk had no room for the newest one */
     bool group_was_full;    /* the last group was: there is a backlog */
     uint64_t gathered_ms;   /* monotonic: when the last group was gathered */
     uint64_t passed;        /* end of the newest batch that was seen and needs no shipping */

@@ -214,6 +214,20 @@ void model_random(test_model *model, test_node *node, uint64_t *random, unsigned
     varve_batch_free(batch);
 }
 
+void model_replicate(const test_model *model, test_node *node, unsigned from, unsigned to) {
+    varve_batch *batch;
+    must(varve_batch_create(&batch, err));
+    for (unsigned key = from; key < to; key++) {
+        char k[16], v[32];
+        varve_slice value = value_of(model->values[key], v);
+        if (model->values[key]) must(varve_batch_put(batch, node->store, key_of(key, k), value, err));
+        else must(varve_batch_delete(batch, node->store, key_of(key, k), err));
+    }
+    varve_write_options options = {.size = sizeof options, .replica = true};
+    if (to > from) must(varve_write(node->db, batch, &options, err));
+    varve_batch_free(batch);
+}
+
 static bool same(const test_model *a, const uint64_t values[RIG_KEYS], const char *what) {
     for (unsigned i = 0; i < RIG_KEYS; i++) {
         if (a->values[i] == values[i]) continue;
@@ -238,6 +252,7 @@ bool store_is(test_node *node, const test_model *model) {
 }
 
 typedef struct log_view {
+    uint64_t until; /* records to look at; 0: all */
     uint64_t values[RIG_KEYS];
     uint64_t count, marks, newest;
     bool ordered;
@@ -245,7 +260,7 @@ typedef struct log_view {
 
 static void view_record(void *context, const vcl_record *record, int committed) {
     log_view *view = context;
-    if (committed != 1) return;
+    if (committed != 1 || (view->until && view->count == view->until)) return;
     unsigned key = key_number(record->key);
     uint64_t value = record->tombstone ? 0 : value_number(record->value);
     view->values[key] = value;
@@ -260,6 +275,13 @@ static log_view view_log(test_rig *rig) {
     log_view view = {.ordered = true};
     vcl_sim_dump(rig->sim, RIG_TOPIC, 0, view_record, &view);
     return view;
+}
+
+void log_until(test_rig *rig, uint64_t count, test_model *model) {
+    log_view view = {.until = count, .ordered = true};
+    vcl_sim_dump(rig->sim, RIG_TOPIC, 0, view_record, &view);
+    memcpy(model->values, view.values, sizeof model->values);
+    model->last = view.newest;
 }
 
 bool log_is(test_rig *rig, const test_model *model) {

@@ -56,6 +56,11 @@ void model_delete(test_model *model, test_node *node, unsigned key);
 void model_random(test_model *model, test_node *node, uint64_t *random, unsigned count); /* puts, deletes and batches */
 uint64_t rig_random(uint64_t *state);
 
+/* Writes keys [from, to) as they are in the model, as replica batches: as a restore or a rollback would. */
+void model_replicate(const test_model *model, test_node *node, unsigned from, unsigned to);
+/* What the first count committed records of the log make. */
+void log_until(test_rig *rig, uint64_t count, test_model *model);
+
 bool store_is(test_node *node, const test_model *model);
 bool log_is(test_rig *rig, const test_model *model);
 /* Committed records in the log; ordered: no value is twice or before an older one. */

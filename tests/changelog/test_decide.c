@@ -2,6 +2,7 @@
  * tests/changelog/test_decide.c - the truth table of changelog/README.md, row by row.
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "decide.h"
 
@@ -85,7 +86,7 @@ static void make(const table_row *row, vcl_situation *at, vcl_position *position
     *position = (vcl_position){.restoring = row->restoring, .copying = row->copying, .epoch = 3, .session = 9, .next_offset = 100,
                                .target_offset = row->restoring ? 110 : 100, .mark_offset = row->no_marks_before ? -1 : 98,
                                .synced_ms = 40 * DAY_MS - (row->age_ms ? row->age_ms : 3600000)};
-    memcpy(position->topic, row->other_topic ? "orders" : "users", 7);
+    snprintf(position->topic, sizeof position->topic, "%s", row->other_topic ? "orders" : "users");
     position->partition = row->other_partition;
     memset(position->topic_id, row->unknown_id ? 0 : row->other_id ? 2 : 1, VCL_ID_BYTES);
     memset(position->lineage, 5, VCL_ID_BYTES);

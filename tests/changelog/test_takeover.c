@@ -255,6 +255,27 @@ Test(takeover, a_copied_directory_of_the_same_epoch_is_a_fork) {
     rig_close(&rig);
 }
 
+/* What a rollback leaves that died in the middle: some of the keys are back to what they were, by replica batches. */
+Test(takeover, rolling_back_again_after_a_crash_in_it_is_the_same_as_once) {
+    for (unsigned done = 0; done <= RIG_KEYS; done += 16) {
+        test_rig rig;
+        test_node a, b;
+        test_model model = {0}, zombie, before;
+        rig_open(&rig, 40 + done);
+        take_over(&rig, &a, &b, &model, &zombie, 40 + done);
+        node_close(&a);
+        node_close(&b);
+        /* The state that a's changes are rolled back to is that of the log's first 100 records, before b wrote. */
+        node_open(&a, &rig, "a");
+        log_until(&rig, 100, &before);
+        model_replicate(&before, &a, 0, done);
+        node_bind_ok(&a);
+        cr_expect(store_is(&a, &model), "%u keys were back", done);
+        node_close(&a);
+        rig_close(&rig);
+    }
+}
+
 /* Cancels, or dies, in the middle of following: the next open goes on, and the rollback is not made over what was applied. */
 static bool cancel_soon(void *context, const varve_restore_progress *progress) {
     (void)progress;
