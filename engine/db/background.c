@@ -28,6 +28,7 @@ static bool job_cancelled(void *context) {
 }
 
 varve_status vr_db_snapshots(varve_db *db, uint64_t **sequences, size_t *count, varve_error *err) {
+    vr_mutex_assert_held(&db->mutex);
     size_t capacity = db->feed_count + 1;
     for (struct varve_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next) capacity++;
     uint64_t *list = vr_alloc(&db->env.mem, capacity * sizeof list[0]);
@@ -42,6 +43,7 @@ varve_status vr_db_snapshots(varve_db *db, uint64_t **sequences, size_t *count, 
     }
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
+        VR_ASSERT(i == 0 || list[i - 1] <= list[i]); /* what squeezing relies on */
         if (kept == 0 || list[kept - 1] != list[i]) list[kept++] = list[i];
     }
     *sequences = list;
@@ -73,8 +75,11 @@ typedef struct flush_input {
 
 /* Gathers the store's oldest immutables. db->mutex held: they stay until this flush, the only one of the store, drops them. */
 static varve_status gather(vr_store *store, flush_input *in, varve_error *cursor_err, varve_error *err) {
+    vr_mutex_assert_held(&store->db->mutex);
     for (size_t i = 0; i < store->immutable_count && i < FLUSH_MEMTABLES_MAX; i++) {
         const vr_immutable *entry = &store->immutables[i];
+        VR_ASSERT(entry->flushed_sequence >= in->flushed_sequence); /* oldest first */
+        VR_ASSERT(!entry->mt || !vr_memtable_pending(entry->mt));
         in->immutable_count++;
         in->flushed_sequence = entry->flushed_sequence;
         if (entry->has_position) {
@@ -206,6 +211,7 @@ varve_status vr_db_compact_store(varve_db *db, vr_store *store, bool all, bool *
 
 /* Keeps a round's outcome for who waits, says a failure, and paces the next try. db->mutex held. */
 static void note_outcome(varve_db *db, varve_status status, const varve_error *own) {
+    vr_mutex_assert_held(&db->mutex);
     if (status == VARVE_OK) {
         db->background_error.code = VARVE_OK;
     } else if (status != VARVE_CANCELLED) {
@@ -226,6 +232,7 @@ static void wake_writers(varve_db *db) {
 
 /* Recycles WAL that feeds have released since the last flush. db->mutex held, let go of in between. */
 static varve_status trim_wal(varve_db *db, varve_error *err) {
+    vr_mutex_assert_held(&db->mutex);
     db->trim_due = false;
     uint64_t floor = vr_db_wal_floor(db, NULL, 0);
     vr_mutex_unlock(&db->mutex);
@@ -247,6 +254,7 @@ static varve_status trim_wal(varve_db *db, varve_error *err) {
 }
 
 static vr_store *next_to_flush(varve_db *db) {
+    vr_mutex_assert_held(&db->mutex);
     for (size_t i = 0; i < db->store_count; i++) {
         vr_store *store = db->stores[i];
         if (store->immutable_count > 0 && !store->flushing && !atomic_load_explicit(&store->dropped, memory_order_relaxed))
@@ -284,6 +292,7 @@ static void flusher(void *context) {
 }
 
 static bool compaction_due(varve_db *db, vr_store *store, vr_plan *plan) {
+    vr_mutex_assert_held(&db->mutex);
     vr_pick(atomic_load_explicit(&store->view, memory_order_relaxed)->version, &db->shape, plan);
     return plan->due;
 }

@@ -62,8 +62,10 @@ static varve_slice key_at(const bulk_chunk *chunk, uint64_t at) {
 }
 
 static void load_prefixes(bulk_chunk *chunk) {
+    VR_ASSERT(chunk->count > 0);
     for (size_t i = 0; i < chunk->count; i++) {
         varve_slice key = key_at(chunk, chunk->entries[i].at);
+        VR_ASSERT(key.size >= chunk->common);
         chunk->entries[i].prefix = vr_key_prefix(key.data + chunk->common, key.size - chunk->common);
     }
 }
@@ -213,6 +215,7 @@ static varve_status hand_over(varve_bulk *bulk, bool last, varve_error *err) {
     if (status == VARVE_OK) status = vr_store_take_sequence(bulk->store, &bulk->filling->sequence, err);
     if (status != VARVE_OK) return status;
     vr_mutex_lock(&bulk->mutex);
+    VR_ASSERT(!bulk->handed);
     bulk->handed = bulk->filling;
     bulk->runs++;
     vr_cond_broadcast(&bulk->cond);

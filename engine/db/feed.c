@@ -51,6 +51,7 @@ varve_status vr_feed_add(varve_db *db, const char *name, uint64_t released, vr_f
 }
 
 static void remove_feed(varve_db *db, vr_feed *feed) {
+    vr_mutex_assert_held(&db->mutex);
     size_t i = 0;
     while (db->feeds[i] != feed) i++;
     db->feeds[i] = db->feeds[--db->feed_count];
@@ -271,6 +272,7 @@ static varve_status next_batch(varve_feed *handle, uint32_t timeout_ms, varve_er
         if (status != VARVE_OK) return status;
         status = vr_batch_reader_open(&handle->batch, payload, err);
         if (status != VARVE_OK) return status;
+        VR_ASSERT(first <= varve_sequence(handle->db)); /* whole batches are published at once */
         handle->next = first;
     }
     return VARVE_OK;

@@ -10,6 +10,7 @@
 #include "db/db.h"
 
 uint64_t vr_db_wal_floor(varve_db *db, const vr_store *skipping, size_t skip) {
+    vr_mutex_assert_held(&db->mutex);
     /* visible before the stores: see vr_store.first_sequence. Acquire: pairs with the writer's publication. */
     uint64_t floor = atomic_load_explicit(&db->visible, memory_order_acquire);
     for (size_t i = 0; i < db->store_count; i++) {
@@ -36,6 +37,7 @@ static varve_status add_number(vr_edit *edit, vr_edit_kind kind, uint64_t number
 
 /* Adds what the feeds have released since the manifest was last told. db->mutex held. */
 static varve_status add_feeds(varve_db *db, vr_edit *edit, varve_error *err) {
+    vr_mutex_assert_held(&db->mutex);
     uint64_t synced = vr_wal_synced_sequence(db->wal);
     for (size_t i = 0; i < db->feed_count; i++) {
         vr_feed *feed = db->feeds[i];
@@ -58,6 +60,7 @@ static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *stor
     varve_status status = add_feeds(db, edit, err);
     vr_mutex_unlock(&db->mutex);
     if (status != VARVE_OK) return status;
+    VR_ASSERT(floor <= varve_sequence(db));
     vr_wal_first_needed(db->wal, floor, first_needed);
     const vr_manifest_state *state = vr_manifest_state_of(db->manifest);
     if (*first_needed > state->wal_first) status = add_number(edit, VR_EDIT_WAL_FIRST, *first_needed, 0, err);
@@ -71,6 +74,7 @@ static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *stor
 
 /* Notes what an appended edit has told the manifest of the feeds. db->mutex held. */
 static void note_feeds(varve_db *db, const vr_edit *edit) {
+    vr_mutex_assert_held(&db->mutex);
     for (size_t i = 0; i < edit->count; i++) {
         if (edit->fields[i].kind != VR_EDIT_FEED_SET) continue;
         for (size_t k = 0; k < db->feed_count; k++) {
@@ -80,6 +84,8 @@ static void note_feeds(varve_db *db, const vr_edit *edit) {
 }
 
 static void drop_flushed(vr_store *store, size_t flushed) {
+    vr_mutex_assert_held(&store->db->mutex);
+    VR_ASSERT(flushed <= store->immutable_count);
     if (flushed == 0) return;
     for (size_t i = 0; i < flushed; i++) {
         if (store->immutables[i].mt) vr_memtable_unref(store->immutables[i].mt);
@@ -95,7 +101,7 @@ static varve_status publish_version(varve_db *db, vr_store *store, vr_version *n
     vr_mutex_lock(&db->mutex);
     vr_view *before = atomic_load_explicit(&store->view, memory_order_relaxed);
     vr_version_mark_obsolete(before->version, next);
-    VR_ASSERT(flushed <= store->immutable_count);
+    VR_ASSERT(flushed == 0 || store->flushing);
     vr_view *view =
         vr_view_create(&db->env.mem, before->active, store->immutables + flushed, store->immutable_count - flushed, next);
     if (view) {

@@ -168,12 +168,14 @@ static varve_status fail_nomem(varve_iterator *it, size_t size) {
 }
 
 static varve_status fail_cursor(varve_iterator *it) {
+    VR_ASSERT(it->cursor->status < 0);
     it->error = it->cursor_error;
     return fail(it, it->cursor->status);
 }
 
 /* Moves past the remaining versions of the key in it->key. */
 static void skip_key(varve_iterator *it) {
+    VR_ASSERT(it->cursor);
     vr_cursor *cursor = it->cursor;
     varve_slice key = varve_buffer_slice(&it->key);
     while (cursor->valid && vr_equal(cursor->key, key)) cursor->ops->next(cursor);
@@ -188,6 +190,7 @@ static varve_status settle_forward(varve_iterator *it) {
         if (vr_trailer_sequence(cursor->trailer) > it->sequence) {
             cursor->ops->next(cursor);
         } else if (vr_trailer_kind(cursor->trailer) == VR_KIND_PUT) {
+            VR_ASSERT(above_lower(it, cursor->key));
             it->state = AT_FORWARD;
             it->now_key = cursor->key;
             it->now_value = cursor->value;
@@ -221,6 +224,7 @@ static varve_status settle_backward(varve_iterator *it) {
             }
             if (!cursor->valid && cursor->status != VARVE_OK) return fail_cursor(it);
             if (!visible || !live) continue;
+            VR_ASSERT(below_upper(it, varve_buffer_slice(&it->key)));
             it->state = AT_BACKWARD;
             it->now_key = varve_buffer_slice(&it->key);
             it->now_value = varve_buffer_slice(&it->value);

@@ -17,6 +17,8 @@ void vr_db_ref(varve_db *db) {
 }
 
 static void free_db(varve_db *db) {
+    VR_ASSERT(!db->wal && !db->manifest && !db->lock); /* varve_close() has been here */
+    VR_ASSERT(db->snapshots.next == &db->snapshots);
     for (size_t i = 0; i < db->store_count; i++) vr_store_free(db->stores[i]);
     for (size_t i = 0; i < db->feed_count; i++) {
         vr_free(&db->env.mem, db->feeds[i]->name);

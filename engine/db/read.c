@@ -52,6 +52,7 @@ varve_status varve_get(varve_store *store, varve_slice key, varve_buffer *value,
 
 /* Inserts by sequence; db->mutex held. */
 static void insert(varve_db *db, struct varve_snapshot *snapshot) {
+    vr_mutex_assert_held(&db->mutex);
     struct varve_snapshot *after = db->snapshots.prev;
     while (after != &db->snapshots && after->sequence > snapshot->sequence) after = after->prev;
     snapshot->prev = after;
@@ -87,6 +88,7 @@ void varve_snapshot_free(varve_snapshot *snapshot) {
     if (!snapshot) return;
     varve_db *db = snapshot->db;
     vr_mutex_lock(&db->mutex);
+    VR_ASSERT(snapshot->prev->next == snapshot && snapshot->next->prev == snapshot);
     snapshot->prev->next = snapshot->next;
     snapshot->next->prev = snapshot->prev;
     vr_mutex_unlock(&db->mutex);

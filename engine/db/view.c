@@ -10,6 +10,7 @@
 vr_view *vr_view_create(const vr_mem *mem, vr_memtable *active, const vr_immutable *immutables, size_t count, vr_version *version) {
     vr_view *view = vr_zalloc(mem, sizeof *view + count * sizeof view->immutables[0]);
     if (!view) return NULL;
+    VR_ASSERT(version);
     view->mem = *mem;
     atomic_init(&view->refs, 1);
     view->active = active;
@@ -46,6 +47,8 @@ static void release_retired(vr_retired *retired, void *context) {
 }
 
 void vr_store_publish(vr_store *store, vr_view *view) {
+    vr_mutex_assert_held(&store->db->mutex);
+    VR_ASSERT(atomic_load_explicit(&view->refs, memory_order_relaxed) == 1); /* handed over, not shared */
     /* release: pairs with the acquire loads of readers inside an epoch */
     vr_view *before = atomic_exchange_explicit(&store->view, view, memory_order_acq_rel);
     if (before) vr_epoch_retire(store->db->epoch, &before->retired, release_retired, NULL);

@@ -28,6 +28,8 @@
 
 static varve_status make_active(vr_store *store, uint64_t batch_bytes, uint32_t count, varve_error *err) {
     varve_db *db = store->db;
+    vr_mutex_assert_held(&db->write_mutex);
+    VR_ASSERT(!store->active);
     uint64_t bytes = db->options.memtable_bytes;
     uint64_t needed = 2 * batch_bytes + 256 * (uint64_t)count;
     if (bytes < needed) bytes = needed;
@@ -96,6 +98,7 @@ varve_status vr_store_turn_over(vr_store *store, varve_error *err) {
 
 /* Waits until the flusher has made room, or says why it has not. write_mutex held (and let go of while waiting). */
 static varve_status wait_for_flush(varve_db *db, varve_error *err) {
+    vr_mutex_assert_held(&db->write_mutex);
     vr_mutex_lock(&db->mutex);
     varve_error background = db->background_error;
     vr_mutex_unlock(&db->mutex);
@@ -125,6 +128,7 @@ static void note_first(vr_store *store, uint64_t sequence) {
     if (atomic_load_explicit(&store->first_sequence, memory_order_relaxed) != 0) return;
     atomic_store_explicit(&store->first_sequence, sequence, memory_order_relaxed); /* published by visible's release */
     store->wal_mark = store->db->wal_appended;
+    VR_ASSERT(sequence > 0 && sequence <= VR_SEQUENCE_MAX);
 }
 
 static varve_status apply_position(vr_store *store, uint64_t sequence, varve_slice position, varve_error *err) {
@@ -157,6 +161,7 @@ varve_status vr_store_apply(vr_store *store, uint64_t sequence, const vr_change 
 
 /* Turns over what keeps the WAL long or memory full. write_mutex held. */
 static varve_status turn_over_greedy(varve_db *db, varve_error *err) {
+    vr_mutex_assert_held(&db->write_mutex);
     bool memory_full = vr_budget_held(&db->budget, VR_USE_MEMTABLE) > db->options.memory / 2;
     vr_store *greedy = NULL;
     uint64_t most = 0;
@@ -190,6 +195,7 @@ static varve_status turn_over_every_store(varve_db *db, varve_error *err) {
 
 /* Waits for the WAL to come below its bound, turning everything over once so that only feeds can hold it. write_mutex held. */
 static varve_status wait_for_wal(varve_db *db, varve_error *err) {
+    vr_mutex_assert_held(&db->write_mutex);
     uint64_t start = vr_env_us(&db->env);
     bool turned = false;
     for (;;) {
@@ -231,6 +237,7 @@ static varve_status upkeep(varve_db *db, varve_error *err) {
 
 /* Delays the writer a little when compaction is behind. write_mutex held, and let go of while sleeping. */
 static void throttle(varve_db *db, uint64_t bytes) {
+    vr_mutex_assert_held(&db->write_mutex);
     uint64_t debt = atomic_load_explicit(&db->debt, memory_order_relaxed);
     uint64_t soft = 12 * db->options.memtable_bytes;
     if (debt <= soft) return;
@@ -257,6 +264,9 @@ static varve_status append(varve_db *db, uint32_t count, const varve_slice *part
 }
 
 static void publish(varve_db *db, uint32_t count, uint64_t bytes) {
+    vr_mutex_assert_held(&db->write_mutex);
+    VR_ASSERT(count > 0);
+    VR_ASSERT(vr_wal_last_sequence(db->wal) == db->last_sequence + count); /* nothing is read that the WAL has not */
     db->last_sequence += count;
     /* release: whoever reads visible (acquire) finds the changes in the memtables */
     atomic_store_explicit(&db->visible, db->last_sequence, memory_order_release);
