@@ -26,6 +26,7 @@ struct varve_iterator {
     bool has_upper, has_lower;
     varve_buffer lower, upper; /* [lower, upper) */
     varve_buffer key, value;   /* backward: the entry; forward: key is scratch for the key that is being skipped */
+    varve_buffer target; /* what is sought: the caller may pass a key of this iterator, which the search overwrites */
     varve_slice now_key, now_value;
     varve_error error;
     varve_error cursor_error;
@@ -143,6 +144,7 @@ void varve_iterator_close(varve_iterator *it) {
     varve_buffer_free(&it->upper);
     varve_buffer_free(&it->key);
     varve_buffer_free(&it->value);
+    varve_buffer_free(&it->target);
     varve_db *db = it->db;
     vr_free(&db->env.mem, it);
     vr_db_unref(db);
@@ -305,7 +307,8 @@ varve_status varve_iterator_seek(varve_iterator *it, varve_slice key) {
     if (!above_lower(it, key)) {
         to_first(it);
     } else {
-        it->cursor->ops->seek(it->cursor, key, UINT64_MAX);
+        if (!vr_buffer_set(&it->target, key)) return fail_nomem(it, key.size);
+        it->cursor->ops->seek(it->cursor, varve_buffer_slice(&it->target), UINT64_MAX);
     }
     return settle_forward(it);
 }
@@ -316,7 +319,8 @@ varve_status varve_iterator_seek_prev(varve_iterator *it, varve_slice key) {
     if (!below_upper(it, key)) {
         to_last(it);
     } else { /* at or before the oldest possible version of key */
-        it->cursor->ops->seek_prev(it->cursor, key, 0);
+        if (!vr_buffer_set(&it->target, key)) return fail_nomem(it, key.size);
+        it->cursor->ops->seek_prev(it->cursor, varve_buffer_slice(&it->target), 0);
     }
     return settle_backward(it);
 }

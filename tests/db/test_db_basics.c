@@ -100,6 +100,26 @@ Test(db_basics, iterator_turns_round) {
     fixture_stop(&f);
 }
 
+Test(db_basics, seeking_to_its_own_key_stays_there) {
+    fixture f;
+    fixture_start(&f);
+    for (const char *key = "abcdef"; *key; key++) put(&f, (char[2]){*key, 0}, "v");
+    REQUIRE(&f, varve_compact(f.store, &f.err));
+    varve_iterator *it;
+    REQUIRE(&f, varve_iterator_open(f.store, NULL, &it, &f.err));
+    cr_assert_eq(varve_iterator_seek(it, varve_str("c")), VARVE_OK);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(varve_iterator_seek(it, varve_iterator_key(it)), VARVE_OK);
+        cr_assert_eq(varve_iterator_key(it).data[0], 'c');
+        cr_assert_eq(varve_iterator_seek_prev(it, varve_iterator_key(it)), VARVE_OK);
+        cr_assert_eq(varve_iterator_key(it).data[0], 'c');
+        cr_assert_eq(varve_iterator_seek_prev(it, varve_iterator_key(it)), VARVE_OK);
+        cr_assert_eq(varve_iterator_key(it).data[0], 'c');
+    }
+    varve_iterator_close(it);
+    fixture_stop(&f);
+}
+
 Test(db_basics, batch_is_atomic_across_stores) {
     fixture f;
     fixture_start(&f);
