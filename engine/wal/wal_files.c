@@ -110,7 +110,6 @@ static bool keep_as_spare(vr_wal *wal, const char *name) {
 varve_status vr_wal_files_clear(vr_wal *wal, const vr_wal_files *files, uint64_t first, uint64_t last, const bool *pristine,
                                 varve_error *err) {
     char name[VR_WAL_NAME_BYTES];
-    bool later = false;
     varve_status st = VARVE_OK;
     for (size_t i = 0; i < files->unfinished_count && st == VARVE_OK; i++) {
         vr_wal_new_name(name, files->unfinished[i]);
@@ -121,10 +120,8 @@ varve_status vr_wal_files_clear(vr_wal *wal, const vr_wal_files *files, uint64_t
         uint64_t number = files->segments[i];
         if (number >= first && number <= last) continue;
         vr_wal_name(name, number);
-        later = later || number > last;
         if (number > last && pristine[i] && keep_as_spare(wal, name)) continue;
         st = remove_name(wal, name, err);
     }
-    if (st == VARVE_OK && later) st = vr_fs_sync_dir(wal->env->fs, wal->dir, err);
     return st;
 }

@@ -20,9 +20,9 @@ varve_status vr_wal_files_list(vr_wal *wal, vr_wal_files *files, varve_error *er
 void vr_wal_files_free(vr_wal_files *files);
 
 /*
- * Clears away what recovery does not need: segments below first and above last, unfinished ones, surplus spares. pristine[i]
- * says that segments[i] holds nothing of its own number, so that it may become a spare. The removal of later segments is durable when
- * this returns: nothing of them may come back once the WAL goes on under their numbers.
+ * Clears away what recovery does not need: segments below first and above last, unfinished ones, surplus spares.
+ * pristine[i] says that segments[i] holds nothing of its own number, so that it may become a spare. The removals become
+ * durable with the directory sync of the next segment made, before that one is used.
  */
 varve_status vr_wal_files_clear(vr_wal *wal, const vr_wal_files *files, uint64_t first, uint64_t last, const bool *pristine,
                                 varve_error *err);

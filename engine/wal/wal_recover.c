@@ -11,7 +11,7 @@
  *  4. Only now is anything changed: segments before the first and after the last are removed. The last one stays as it is; the first
  *     append seals it at its end and goes on in the next (wal_append.c).
  *
- * Why recovering twice finds the same: step 4 removes only what the walk did not reach. Later segments go, durably, before their numbers
+ * Why recovering twice finds the same: step 4 removes only what the walk did not reach. Later segments are gone, durably, before their numbers
  * are used again. The SEAL overwrites the first bytes of what was torn, and no segment follows a torn end before it is written; if a power
  * cut loses the SEAL, the walk ends in the same place, and nothing synced is behind it, because a sync writes the older segment first.
  *

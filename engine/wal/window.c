@@ -62,7 +62,7 @@ varve_status vr_window_get(vr_window *window, uint64_t offset, uint64_t want, co
         varve_status st = vr_file_pread(window->file, window->bytes, (size_t)bytes, offset, &window->got, err);
         if (st != VARVE_OK) return st;
     }
-    if (offset < window->start || offset > window->start + window->got) {
+    if (offset < window->start || offset >= window->start + window->got) {
         *at = window->bytes;
         *have = 0;
         return VARVE_OK;

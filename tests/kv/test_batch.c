@@ -298,8 +298,8 @@ Test(batch, the_document_shows_the_golden_bytes) {
     cr_assert_not_null(document);
     while (fgets(line, sizeof line, document)) {
         unsigned offset, byte;
-        int used;
-        if (sscanf(line, "    %4x: %n", &offset, &used) != 1 || offset != n) continue;
+        int used = 0; /* stays so where the colon is missing */
+        if (sscanf(line, "    %4x: %n", &offset, &used) != 1 || used == 0 || offset != n) continue;
         for (const char *at = line + used; sscanf(at, "%2x%n", &byte, &used) == 1 && n < sizeof shown; at += used) {
             if (used > 3) break;
             shown[n++] = (char)byte;

@@ -250,13 +250,14 @@ Test(wal_append, read_only_replays_and_changes_nothing) {
     }
 }
 
-Test(wal_append, a_copy_holds_what_was_appended_and_survives_recycling) {
+static void copy_and_recycle(bool again) {
     IN_BOTH_MODES {
         wal_fixture_open(&f, modes[mode], SMALL);
         wal_must_append(&f, 300);
         cr_assert_eq(vr_fs_make_dir(f.env.fs, "/copy", NULL), VARVE_OK);
         cr_assert_eq(vr_wal_copy(f.wal, 1, "/copy", &f.err), VARVE_OK, "%s", f.err.message);
         uint64_t copied = vr_wal_last_sequence(f.wal);
+        if (again) reopen(); /* no memory of the copy is left then */
         wal_must_append(&f, 300);
         uint64_t first;
         vr_wal_first_needed(f.wal, vr_wal_last_sequence(f.wal), &first);
@@ -275,5 +276,39 @@ Test(wal_append, a_copy_holds_what_was_appended_and_survives_recycling) {
         wal_must_append(&f, 10);
         reopen();
         cr_assert_eq(f.seen.batches, 310);
+    }
+}
+
+Test(wal_append, a_copy_holds_what_was_appended_and_survives_recycling) {
+    copy_and_recycle(false);
+}
+
+Test(wal_append, a_copy_survives_recycling_by_a_later_run) {
+    copy_and_recycle(true);
+}
+
+static bool count_batches(void *context, const vr_wal_record_info *record) {
+    *(unsigned *)context += record->type[0] == 'b';
+    return true;
+}
+
+/* After every append, what an earlier use of the file left does not look like a record to whoever inspects it. */
+Test(wal_append, a_recycled_segment_ends_where_the_writer_is) {
+    IN_BOTH_MODES {
+        wal_fixture_open(&f, modes[mode], SMALL);
+        wal_must_append(&f, 300);
+        uint64_t first;
+        vr_wal_first_needed(f.wal, vr_wal_last_sequence(f.wal), &first);
+        cr_assert_eq(vr_wal_release(f.wal, first, &f.err), VARVE_OK);
+        char path[64];
+        vr_wal_stats stats;
+        do wal_must_append(&f, 1);
+        while (vr_wal_stats_get(f.wal, &stats), stats.segments == 1);
+        snprintf(path, sizeof path, WAL_DIR "/%010llu.wal", (unsigned long long)first + 1);
+        for (unsigned appended = 1; appended < 30; appended++, wal_must_append(&f, 1)) {
+            unsigned batches = 0;
+            cr_assert_eq(vr_wal_inspect(&f.env, path, count_batches, &batches, &f.err), VARVE_OK, "%s", f.err.message);
+            cr_assert_eq(batches, appended);
+        }
     }
 }

@@ -376,8 +376,8 @@ Test(wal_layout, the_document_shows_the_golden_bytes) {
     cr_assert_not_null(document);
     while (fgets(line, sizeof line, document)) {
         unsigned offset, byte;
-        int used;
-        if (sscanf(line, "    %4x: %n", &offset, &used) != 1) continue;
+        int used = 0; /* stays so where the colon is missing */
+        if (sscanf(line, "    %4x: %n", &offset, &used) != 1 || used == 0) continue;
         for (const char *at = line + used; sscanf(at, "%2x%n", &byte, &used) == 1; at += used, shown++, offset++) {
             cr_assert_lt(offset, bytes.size);
             cr_assert_eq((uint8_t)bytes.data[offset], byte, "offset %x", offset);
