@@ -50,7 +50,8 @@ static varve_status begin_session(varve_changelog *changelog, const vcl_reconcil
     *position = reconcile->position;
     uint32_t epoch = reconcile->survey.epoch_max;
     if (position->epoch > epoch) epoch = position->epoch;
-    if (epoch == UINT32_MAX) return vcl_fail(err, VARVE_INTERNAL, 0, "the epochs of topic %s are used up", changelog->link.config.topic);
+    if (epoch == UINT32_MAX)
+        return vcl_fail(err, VARVE_INTERNAL, 0, "the epochs of topic %s are used up", changelog->link.config.topic);
     position->epoch = epoch + 1;
     do {
         varve_status status = vcl_random(&position->session, sizeof position->session, err);
@@ -163,9 +164,9 @@ varve_status varve_changelog_flush(varve_changelog *changelog, uint32_t timeout_
         uint32_t flags = VARVE_ERROR_FATAL | (stats->state == VARVE_FENCED ? VARVE_ERROR_FENCED : 0);
         status = vcl_fail(err, stats->state, flags, "%s", stats->message);
     } else if (stats->acknowledged_sequence < target) {
-        status = vcl_fail(err, VARVE_TIMEOUT, VARVE_ERROR_RETRIABLE, "sequence %llu is not acknowledged after %u ms, %llu is%s%.380s",
-                          (unsigned long long)target, timeout_ms, (unsigned long long)stats->acknowledged_sequence,
-                          stats->message[0] ? ": " : "", stats->message);
+        status = vcl_fail(err, VARVE_TIMEOUT, VARVE_ERROR_RETRIABLE,
+                          "sequence %llu is not acknowledged after %u ms, %llu is%s%.380s", (unsigned long long)target, timeout_ms,
+                          (unsigned long long)stats->acknowledged_sequence, stats->message[0] ? ": " : "", stats->message);
     }
     pthread_mutex_unlock(&changelog->lock);
     return status;

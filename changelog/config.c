@@ -87,8 +87,8 @@ static varve_status take_limits(const varve_changelog_options *options, vcl_conf
 varve_status vcl_config_make(const varve_changelog_options *options, vcl_config *config, varve_error *err) {
     if (!options) return vcl_fail(err, VARVE_INVALID, 0, "options is NULL: brokers and topic are needed");
     if (options->size != sizeof *options) {
-        return vcl_fail(err, VARVE_INVALID, 0, "options.size is %zu, allowed is %zu: sizeof(varve_changelog_options)", options->size,
-                        sizeof *options);
+        return vcl_fail(err, VARVE_INVALID, 0, "options.size is %zu, allowed is %zu: sizeof(varve_changelog_options)",
+                        options->size, sizeof *options);
     }
     if (options->settings_count > 0 && !options->settings) {
         return vcl_fail(err, VARVE_INVALID, 0, "option settings is NULL, settings_count is %zu", options->settings_count);

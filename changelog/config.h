@@ -1,5 +1,6 @@
 /*
- * changelog/config.h - varve_changelog_options, checked, with defaults filled in and strings copied. Constant once made; any thread.
+ * changelog/config.h - varve_changelog_options, checked, with defaults filled in and strings copied. Constant once made; any
+ * thread.
  */
 #ifndef VCL_CONFIG_H
 #define VCL_CONFIG_H
@@ -8,7 +9,7 @@
 
 #include "position.h"
 
-#define VCL_PARTITION_MAX 1000000        /* far above what any cluster has */
+#define VCL_PARTITION_MAX 1000000 /* far above what any cluster has */
 #define VCL_COMMIT_INTERVAL_MS_DEFAULT 100u
 #define VCL_COMMIT_INTERVAL_MS_MAX 60000u
 #define VCL_GROUP_BYTES_DEFAULT (16u << 20)

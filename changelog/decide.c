@@ -12,7 +12,7 @@ static void settle(vcl_decision *decision, vcl_verdict verdict) {
 }
 
 __attribute__((format(printf, 4, 5))) static void refuse(vcl_decision *decision, const vcl_situation *at, vcl_reason reason,
-                                                        const char *format, ...) {
+                                                         const char *format, ...) {
     *decision = (vcl_decision){.verdict = VCL_REFUSE, .reason = reason};
     int size = snprintf(decision->message, sizeof decision->message, "topic %.100s [%d]: ", at->topic, at->partition);
     va_list args;
@@ -48,9 +48,10 @@ static bool too_old(const vcl_situation *at) {
 
 static void refuse_old(const vcl_situation *at, vcl_decision *decision, const char *what) {
     refuse(decision, at, VCL_TOMBSTONES_EXPIRED,
-           "the store was last equal to it %lld s ago, tombstones are kept for %lld s (delete.retention.ms), and %s: deletes may be "
-           "missing; restore into an empty store", (long long)((at->now_ms - at->position->synced_ms) / 1000),
-           (long long)(at->delete_retention_ms / 1000), what);
+           "the store was last equal to it %lld s ago, tombstones are kept for %lld s (delete.retention.ms), and %s: deletes may "
+           "be "
+           "missing; restore into an empty store",
+           (long long)((at->now_ms - at->position->synced_ms) / 1000), (long long)(at->delete_retention_ms / 1000), what);
 }
 
 /* Offsets: does the log still have what comes after the position? */
@@ -58,14 +59,16 @@ static bool decide_offsets(const vcl_situation *at, vcl_decision *decision) {
     const vcl_position *position = at->position;
     int64_t reached = position->restoring ? position->target_offset : position->next_offset;
     if (reached > at->log_end) {
-        refuse(decision, at, VCL_LOG_SHORTER, "it ends at offset %lld, but the store was at %lld: the broker lost acknowledged records",
-               (long long)at->log_end, (long long)reached);
+        refuse(decision, at, VCL_LOG_SHORTER,
+               "it ends at offset %lld, but the store was at %lld: the broker lost acknowledged records", (long long)at->log_end,
+               (long long)reached);
         return true;
     }
     /* One offset may be missing: the control record behind the group the position ends with. */
     if (at->log_start > position->next_offset + 1) {
-        refuse(decision, at, VCL_LOG_START_PASSED, "it starts at offset %lld, but the store was at %lld: the records between are gone",
-               (long long)at->log_start, (long long)position->next_offset);
+        refuse(decision, at, VCL_LOG_START_PASSED,
+               "it starts at offset %lld, but the store was at %lld: the records between are gone", (long long)at->log_start,
+               (long long)position->next_offset);
         return true;
     }
     if (position->restoring && too_old(at)) {
@@ -85,13 +88,17 @@ static bool decide_history(const vcl_situation *at, vcl_decision *decision) {
     const vcl_position *position = at->position;
     const vcl_survey *survey = at->survey;
     if (survey->rewritten) {
-        refuse(decision, at, VCL_LOG_REWRITTEN, "the record at offset %lld is not the one the store has applied: the broker lost "
-               "acknowledged records and others took their place", (long long)position->mark_offset);
+        refuse(decision, at, VCL_LOG_REWRITTEN,
+               "the record at offset %lld is not the one the store has applied: the broker lost "
+               "acknowledged records and others took their place",
+               (long long)position->mark_offset);
     } else if (survey->forked) {
-        refuse(decision, at, VCL_FORKED, "a copy of this database (id %s) has written to it: only one of the copies may; delete this one "
-               "and restore into an empty database", vcl_id_name(survey->db_id).text);
-    } else if (survey->lineages || (survey->marks && lineage_is_settled(position) &&
-                                    !vcl_id_equal(survey->newest.lineage, position->lineage))) {
+        refuse(decision, at, VCL_FORKED,
+               "a copy of this database (id %s) has written to it: only one of the copies may; delete this one "
+               "and restore into an empty database",
+               vcl_id_name(survey->db_id).text);
+    } else if (survey->lineages ||
+               (survey->marks && lineage_is_settled(position) && !vcl_id_equal(survey->newest.lineage, position->lineage))) {
         refuse(decision, at, VCL_OTHER_LINEAGE, "its history is %s, the store's is %s", vcl_id_name(survey->newest.lineage).text,
                vcl_id_name(position->lineage).text);
     } else if (too_old(at) && survey->unexplained > 0) {
@@ -107,8 +114,10 @@ static bool decide_end(const vcl_situation *at, vcl_decision *decision) {
     const vcl_survey *survey = at->survey;
     bool own_copy = survey->own && !survey->foreign;
     if (survey->marks && survey->newest.base && !own_copy) {
-        refuse(decision, at, VCL_COPY_UNFINISHED, "it ends in the middle of the first copy that database %s made into it: open that one "
-               "for writing until its copy is complete", vcl_id_name(survey->newest.writer).text);
+        refuse(decision, at, VCL_COPY_UNFINISHED,
+               "it ends in the middle of the first copy that database %s made into it: open that one "
+               "for writing until its copy is complete",
+               vcl_id_name(survey->newest.writer).text);
         return true;
     }
     if (at->writing && vcl_survey_stray(survey, at->log_end)) {
@@ -129,7 +138,8 @@ static void decide_with_position(const vcl_situation *at, vcl_decision *decision
     if (decide_history(at, decision) || decide_end(at, decision)) return;
     if (survey->foreign) {
         if (at->position->copying) {
-            refuse(decision, at, VCL_COPY_OVERTAKEN, "another process has written to it before this store's first copy into it was "
+            refuse(decision, at, VCL_COPY_OVERTAKEN,
+                   "another process has written to it before this store's first copy into it was "
                    "complete");
             return;
         }

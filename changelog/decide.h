@@ -43,7 +43,7 @@ typedef struct vcl_situation {
     const vcl_position *position; /* NULL: the store has none */
     int64_t log_start, log_end;
     int64_t delete_retention_ms, now_ms;
-    const vcl_survey *survey;     /* NULL: not read yet */
+    const vcl_survey *survey; /* NULL: not read yet */
 } vcl_situation;
 
 typedef struct vcl_decision {

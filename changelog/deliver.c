@@ -65,9 +65,11 @@ static varve_status ask_log(vcl_courier *courier, const vcl_group *group, bool s
     varve_status status = vcl_link_offsets(link, settle, &courier->retry, &offsets, err);
     if (status != VARVE_OK) return status;
     if (offsets.stable_end < courier->position->next_offset) {
-        return vcl_fail(err, VARVE_DIVERGED, VARVE_ERROR_FATAL, "topic %s [%d] ends at offset %lld, but records up to %lld were "
-                        "acknowledged: the broker lost them", link->config.topic, link->config.partition,
-                        (long long)offsets.stable_end, (long long)courier->position->next_offset);
+        return vcl_fail(err, VARVE_DIVERGED, VARVE_ERROR_FATAL,
+                        "topic %s [%d] ends at offset %lld, but records up to %lld were "
+                        "acknowledged: the broker lost them",
+                        link->config.topic, link->config.partition, (long long)offsets.stable_end,
+                        (long long)courier->position->next_offset);
     }
     vcl_survey survey;
     vcl_survey_init(&survey, courier->position, link->db_id, UINT64_MAX);

@@ -14,8 +14,8 @@
 
 typedef struct vcl_courier {
     const vcl_link *link;
-    vcl_producer *producer;  /* NULL: to be opened, and the log to be asked */
-    vcl_position *position;  /* next_offset, mark_offset, mark_hash and writer are kept up to date */
+    vcl_producer *producer; /* NULL: to be opened, and the log to be asked */
+    vcl_position *position; /* next_offset, mark_offset, mark_hash and writer are kept up to date */
     vcl_retry retry;
     /* Told of every failure that is tried again, and with NULL that it is over; may be NULL. */
     void (*trouble)(void *context, const varve_error *err);

@@ -52,8 +52,8 @@ varve_status vcl_link_offsets(const vcl_link *link, bool settle, vcl_retry *retr
     const vcl_config *config = &link->config;
     for (;;) {
         vcl_offsets got = {0};
-        varve_status status = link->transport->ops->offsets(link->transport, config->topic, config->partition, config->timeout_ms,
-                                                            &got, err);
+        varve_status status =
+            link->transport->ops->offsets(link->transport, config->topic, config->partition, config->timeout_ms, &got, err);
         if (status == VARVE_OK && (!settle || got.stable_end >= got.end)) {
             vcl_retry_reset(retry);
             *offsets = got;
@@ -75,5 +75,6 @@ void vcl_link_say(const vcl_link *link, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    vcl_say(link->config.diag, link->config.diag_context, "changelog %.80s [%d]: %s", link->config.topic, link->config.partition, text);
+    vcl_say(link->config.diag, link->config.diag_context, "changelog %.80s [%d]: %s", link->config.topic, link->config.partition,
+            text);
 }

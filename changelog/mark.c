@@ -70,8 +70,8 @@ varve_status vcl_mark_decode(varve_slice bytes, vcl_mark *mark, varve_error *err
     uint64_t hash = vcl_hash(at, AT_HASH);
     if (vcl_get(at + AT_HASH, 8) != hash) return bad(err, "checksum", vcl_get(at + AT_HASH, 8), "that of the bytes before it");
     if (at[AT_FLAGS] & ~VCL_MARK_BASE) {
-        return vcl_fail(err, VARVE_UNSUPPORTED, 0, "mark: flags are %u, this library knows %u: a newer one wrote it",
-                        at[AT_FLAGS], VCL_MARK_BASE);
+        return vcl_fail(err, VARVE_UNSUPPORTED, 0, "mark: flags are %u, this library knows %u: a newer one wrote it", at[AT_FLAGS],
+                        VCL_MARK_BASE);
     }
     vcl_mark got = {.base = (at[AT_FLAGS] & VCL_MARK_BASE) != 0,
                     .records = (uint32_t)vcl_get(at + AT_RECORDS, 4),

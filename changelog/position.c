@@ -74,8 +74,10 @@ varve_status vcl_position_decode(varve_slice bytes, vcl_position *position, varv
     const uint8_t *at = (const uint8_t *)bytes.data;
     if (bytes.size == 0) return bad(err, "size", 0, "121 to 369");
     if (at[AT_VERSION] != VCL_POSITION_VERSION) {
-        return vcl_fail(err, VARVE_UNSUPPORTED, 0, "position: version is %u, this library knows %u: it is another program's, or a "
-                        "newer library wrote it", at[AT_VERSION], VCL_POSITION_VERSION);
+        return vcl_fail(err, VARVE_UNSUPPORTED, 0,
+                        "position: version is %u, this library knows %u: it is another program's, or a "
+                        "newer library wrote it",
+                        at[AT_VERSION], VCL_POSITION_VERSION);
     }
     if (bytes.size < AT_TOPIC + 1 + HASH_BYTES || bytes.size > VCL_POSITION_BYTES_MAX) {
         return bad(err, "size", (int64_t)bytes.size, "121 to 369");

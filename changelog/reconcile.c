@@ -204,23 +204,19 @@ static void go_on(vcl_reconcile *reconcile, varve_feed *feed) {
 varve_status vcl_reconcile_act(vcl_reconcile *reconcile, varve_feed *feed, varve_error *err) {
     varve_status status = VARVE_OK;
     switch (reconcile->decision.verdict) {
-    case VCL_START:
-        return begin_history(reconcile, err);
+    case VCL_START: return begin_history(reconcile, err);
     case VCL_COPY:
-        if (!reconcile->has_position) status = begin_history(reconcile, err);
-        else go_on(reconcile, feed);
+        if (!reconcile->has_position)
+            status = begin_history(reconcile, err);
+        else
+            go_on(reconcile, feed);
         reconcile->position.copying = true;
         return status;
-    case VCL_RESTORE:
-        return restore(reconcile, err);
-    case VCL_GO_ON:
-        go_on(reconcile, feed);
-        return VARVE_OK;
-    case VCL_FOLLOW:
-        return follow(reconcile, feed, err);
+    case VCL_RESTORE: return restore(reconcile, err);
+    case VCL_GO_ON: go_on(reconcile, feed); return VARVE_OK;
+    case VCL_FOLLOW: return follow(reconcile, feed, err);
     case VCL_REFUSE:
-    case VCL_SCAN:
-        break;
+    case VCL_SCAN: break;
     }
     return vcl_fail(err, VARVE_INTERNAL, 0, "verdict %d is not one to act on", (int)reconcile->decision.verdict);
 }

@@ -15,17 +15,17 @@
 
 typedef struct vcl_reconcile {
     const vcl_link *link;
-    bool writing;             /* to ship afterwards */
+    bool writing; /* to ship afterwards */
     vcl_topic_info topic;
     bool has_position, store_empty;
-    vcl_position position;    /* after act: as it is in the store, or is to be written where acted says so */
-    vcl_offsets offsets;      /* the stretch under consideration is below offsets.stable_end */
+    vcl_position position; /* after act: as it is in the store, or is to be written where acted says so */
+    vcl_offsets offsets;   /* the stretch under consideration is below offsets.stable_end */
     vcl_survey survey;
     bool surveyed;
-    int64_t began_ms;         /* wall clock before offsets were asked for */
+    int64_t began_ms; /* wall clock before offsets were asked for */
     vcl_decision decision;
-    vcl_progress progress;    /* of the restore, if there was one */
-    uint64_t rolled_back;     /* changes undone */
+    vcl_progress progress; /* of the restore, if there was one */
+    uint64_t rolled_back;  /* changes undone */
 } vcl_reconcile;
 
 /* Topic and position are read, the topic created if it may be, the log's tail read. Returns: what a refusal says. */

@@ -7,16 +7,15 @@
 #include "topic_reader.h"
 
 enum {
-    TELL_MS = 200,              /* between two calls of the progress function */
-    DELTA_RECORDS = 4096,       /* of one batch */
-    DELTA_BYTES = 1 << 20,      /* likewise */
-    ATTEMPTS_MAX = 3            /* of restores that each outlast delete.retention.ms */
+    TELL_MS = 200,         /* between two calls of the progress function */
+    DELTA_RECORDS = 4096,  /* of one batch */
+    DELTA_BYTES = 1 << 20, /* likewise */
+    ATTEMPTS_MAX = 3       /* of restores that each outlast delete.retention.ms */
 };
 
 void vcl_progress_init(vcl_progress *progress, const vcl_link *link, int64_t start, int64_t end) {
     *progress = (vcl_progress){.link = link, .began_ms = vcl_monotonic_ms()};
-    progress->now = (varve_restore_progress){
-        .offset = start, .end_offset = end, .start_offset = start, .remaining_ms = UINT64_MAX};
+    progress->now = (varve_restore_progress){.offset = start, .end_offset = end, .start_offset = start, .remaining_ms = UINT64_MAX};
     progress->told_ms = progress->began_ms;
 }
 
@@ -117,8 +116,10 @@ static varve_status restore_once(const vcl_link *link, const vcl_offsets *offset
     if (status != VARVE_OK) goto out;
     int64_t took_ms = vcl_link_now_ms(link) - began_ms;
     if (took_ms > retention_ms) {
-        status = vcl_fail(err, VARVE_TIMEOUT, 0, "the restore took %lld s, tombstones are kept for %lld s (delete.retention.ms): "
-                          "deletes may be missing; raise it", (long long)(took_ms / 1000), (long long)(retention_ms / 1000));
+        status = vcl_fail(err, VARVE_TIMEOUT, 0,
+                          "the restore took %lld s, tombstones are kept for %lld s (delete.retention.ms): "
+                          "deletes may be missing; raise it",
+                          (long long)(took_ms / 1000), (long long)(retention_ms / 1000));
         goto out;
     }
     status = judge(judge_context, survey, offsets->end, err);
@@ -135,7 +136,8 @@ out:
 }
 
 varve_status vcl_restore_all(const vcl_link *link, const vcl_offsets *offsets, int64_t retention_ms, vcl_position *position,
-                             vcl_survey *survey, vcl_judge_fn judge, void *judge_context, vcl_progress *progress, varve_error *err) {
+                             vcl_survey *survey, vcl_judge_fn judge, void *judge_context, vcl_progress *progress,
+                             varve_error *err) {
     vcl_offsets stretch = *offsets;
     for (int attempt = 1;; attempt++) {
         vcl_progress_init(progress, link, stretch.start, stretch.end);
@@ -238,10 +240,12 @@ varve_status vcl_restore_delta(const vcl_link *link, varve_feed *feed, int64_t e
     /* Where no record was missing, no delete was. */
     int64_t age_ms = vcl_link_now_ms(link) - position->synced_ms;
     if (age_ms > retention_ms && delta.survey.unexplained > 0) {
-        status = vcl_fail(err, VARVE_DIVERGED, 0, "topic %s [%d]: when its end was reached the store was %lld s behind, tombstones are "
-                          "kept for %lld s (delete.retention.ms), and records have been cleaned away: deletes may be missing; restore "
-                          "into an empty store",
-                          link->config.topic, link->config.partition, (long long)(age_ms / 1000), (long long)(retention_ms / 1000));
+        status =
+            vcl_fail(err, VARVE_DIVERGED, 0,
+                     "topic %s [%d]: when its end was reached the store was %lld s behind, tombstones are "
+                     "kept for %lld s (delete.retention.ms), and records have been cleaned away: deletes may be missing; restore "
+                     "into an empty store",
+                     link->config.topic, link->config.partition, (long long)(age_ms / 1000), (long long)(retention_ms / 1000));
         goto out;
     }
     delta.next.restoring = false;

@@ -9,10 +9,10 @@
 #include "report.h"
 
 enum {
-    IDLE_WAIT_MS = 100,       /* how long the feed is waited on at a time when there is nothing: bounds how late a stop is seen */
-    PASSED_MAX = 4096,        /* changes of others after which the released sequence is moved on */
+    IDLE_WAIT_MS = 100, /* how long the feed is waited on at a time when there is nothing: bounds how late a stop is seen */
+    PASSED_MAX = 4096,  /* changes of others after which the released sequence is moved on */
     GROUP_RECORDS_MAX = 1 << 20, /* of one group, if it ends there */
-    LINGER_MAX = 1 << 16      /* changes of others after which a gathered group is not kept waiting */
+    LINGER_MAX = 1 << 16         /* changes of others after which a gathered group is not kept waiting */
 };
 
 /* --- State shared with the callers -------------------------------------------------------------------------------- */
@@ -113,11 +113,11 @@ static varve_status take(varve_changelog *changelog, const varve_change *change,
 
 /* What a gather has seen so far. */
 typedef struct vcl_gather {
-    bool waited;      /* the feed was empty when it began: its first change is new */
-    bool full;        /* ends because of its size */
+    bool waited; /* the feed was empty when it began: its first change is new */
+    bool full;   /* ends because of its size */
     bool interval_over;
     uint64_t first_ms; /* of the group's first change */
-    uint32_t others;  /* changes of others since the last of ours */
+    uint32_t others;   /* changes of others since the last of ours */
 } vcl_gather;
 
 /* One change has come. Returns: VARVE_OK to go on, VARVE_NOT_FOUND when the group, or the passing, is to end here. */

@@ -24,16 +24,16 @@ struct varve_changelog {
 
     /* Only the shipper thread; the opener before it is started and the closer after it has ended. */
     varve_feed *feed;
-    varve_batch *batch;     /* for positions */
+    varve_batch *batch; /* for positions */
     vcl_position position;
     vcl_courier courier;
     vcl_group group;
     uint64_t group_reshipped; /* of its records, those that a former process had written */
     bool pinned;
-    bool position_due;      /* the disk had no room for the newest one */
-    bool group_was_full;    /* the last group was: there is a backlog */
-    uint64_t gathered_ms;   /* monotonic: when the last group was gathered */
-    uint64_t passed;        /* end of the newest batch that was seen and needs no shipping */
+    bool position_due;    /* the disk had no room for the newest one */
+    bool group_was_full;  /* the last group was: there is a backlog */
+    uint64_t gathered_ms; /* monotonic: when the last group was gathered */
+    uint64_t passed;      /* end of the newest batch that was seen and needs no shipping */
 
     /* Guarded by lock. wake: the shipper is to look up. changed: acknowledged or state has changed. */
     pthread_mutex_t lock;
@@ -42,7 +42,7 @@ struct varve_changelog {
     bool stop;
     uint64_t flush_sequence; /* newest sequence that somebody waits for */
     varve_changelog_stats stats;
-    bool ended;              /* stats.state is for good */
+    bool ended; /* stats.state is for good */
 };
 
 /* Starts and stops the thread. Stopping waits for the transaction under way. */

@@ -15,31 +15,31 @@
 typedef struct vcl_survey {
     /* Constant after init. */
     bool has_position;
-    vcl_position position;      /* that of the store, if has_position */
+    vcl_position position; /* that of the store, if has_position */
     uint8_t db_id[VCL_ID_BYTES];
-    uint64_t local_sequence;    /* newest change in the database */
+    uint64_t local_sequence; /* newest change in the database */
 
-    int64_t next;               /* offset after the newest record or the end of the stretch */
-    uint64_t records;           /* after the position */
-    uint64_t unmarked;          /* of them after the newest mark */
-    int64_t newest_offset;      /* of the newest record; -1: none */
+    int64_t next;          /* offset after the newest record or the end of the stretch */
+    uint64_t records;      /* after the position */
+    uint64_t unmarked;     /* of them after the newest mark */
+    int64_t newest_offset; /* of the newest record; -1: none */
 
-    bool marks;                 /* there is a mark; newest is the last one */
+    bool marks; /* there is a mark; newest is the last one */
     vcl_mark newest;
     int64_t newest_mark_offset;
     uint32_t epoch_max;
 
-    bool own;                   /* there are own groups; own_newest is the mark of the last one */
+    bool own; /* there are own groups; own_newest is the mark of the last one */
     vcl_mark own_newest;
     int64_t own_mark_offset, own_end;
-    bool ahead;                 /* own groups hold changes that this database does not: the disk lost what had been synced */
+    bool ahead; /* own groups hold changes that this database does not: the disk lost what had been synced */
 
-    bool foreign;               /* something after the position that is not this store's own */
-    bool forked;                /* a mark with this database's id, but of another session: a copy of the directory writes too */
-    bool rewritten;             /* the newest mark applied is no longer what it was: the log was truncated and written again */
-    bool lineages;              /* marks of more than one history */
-    uint64_t unexplained;       /* offsets between records that one control record for each transaction does not explain */
-    uint64_t control_credit;    /* control records that may come before the next record */
+    bool foreign;            /* something after the position that is not this store's own */
+    bool forked;             /* a mark with this database's id, but of another session: a copy of the directory writes too */
+    bool rewritten;          /* the newest mark applied is no longer what it was: the log was truncated and written again */
+    bool lineages;           /* marks of more than one history */
+    uint64_t unexplained;    /* offsets between records that one control record for each transaction does not explain */
+    uint64_t control_credit; /* control records that may come before the next record */
 } vcl_survey;
 
 /* position may be NULL: the whole log is looked at, and nothing is own. */

@@ -1,8 +1,8 @@
 /*
  * changelog/topic.c - creates the topic or checks that it can hold a changelog.
  */
-#include <stdio.h>
 #include "topic.h"
+#include <stdio.h>
 
 #include "report.h"
 
@@ -14,8 +14,8 @@ varve_status vcl_topic_describe(const vcl_link *link, vcl_topic_info *info, varv
     vcl_retry retry = vcl_retry_patient(link->config.timeout_ms);
     for (;;) {
         memset(info, 0, sizeof *info);
-        varve_status status = link->transport->ops->describe_topic(link->transport, link->config.topic, link->config.timeout_ms, info,
-                                                                   err);
+        varve_status status =
+            link->transport->ops->describe_topic(link->transport, link->config.topic, link->config.timeout_ms, info, err);
         if (status == VARVE_OK) return VARVE_OK;
         if (status == VARVE_MISSING) {
             info->exists = false;
@@ -26,8 +26,9 @@ varve_status vcl_topic_describe(const vcl_link *link, vcl_topic_info *info, varv
 }
 
 varve_status vcl_topic_create(const vcl_link *link, vcl_topic_info *info, varve_error *err) {
-    static const varve_kafka_setting configs[] = {
-        {"cleanup.policy", "compact"}, {"message.timestamp.type", "CreateTime"}, {"compression.type", "producer"}};
+    static const varve_kafka_setting configs[] = {{"cleanup.policy", "compact"},
+                                                  {"message.timestamp.type", "CreateTime"},
+                                                  {"compression.type", "producer"}};
     const vcl_config *config = &link->config;
     vcl_topic_spec spec = {.partitions = config->partitions ? config->partitions : config->partition + 1,
                            .replication = config->replication ? config->replication : -1,
@@ -51,8 +52,10 @@ varve_status vcl_topic_create(const vcl_link *link, vcl_topic_info *info, varve_
 /* An error with the command that puts it right. */
 static varve_status wrong(const vcl_config *config, const char *found, const char *why, const char *setting, varve_error *err) {
     return vcl_fail(err, VARVE_INVALID, 0,
-                    "topic %.100s has %.63s: %s; kafka-configs.sh --bootstrap-server %.100s --alter --entity-type topics --entity-name "
-                    "%.100s --add-config %s", config->topic, found, why, config->brokers, config->topic, setting);
+                    "topic %.100s has %.63s: %s; kafka-configs.sh --bootstrap-server %.100s --alter --entity-type topics "
+                    "--entity-name "
+                    "%.100s --add-config %s",
+                    config->topic, found, why, config->brokers, config->topic, setting);
 }
 
 static bool policy_has(const char *policy, const char *word) {
@@ -81,9 +84,10 @@ static varve_status check_policy(const vcl_config *config, const vcl_topic_info 
 
 varve_status vcl_topic_check(const vcl_config *config, const vcl_topic_info *info, varve_error *err) {
     if (config->partition >= info->partitions) {
-        return vcl_fail(err, VARVE_INVALID, 0, "option partition is %d, topic %s has %d partitions: kafka-topics.sh --alter --topic %s "
-                        "--partitions %d adds some", config->partition, config->topic, info->partitions, config->topic,
-                        config->partition + 1);
+        return vcl_fail(err, VARVE_INVALID, 0,
+                        "option partition is %d, topic %s has %d partitions: kafka-topics.sh --alter --topic %s "
+                        "--partitions %d adds some",
+                        config->partition, config->topic, info->partitions, config->topic, config->partition + 1);
     }
     if (config->partitions && config->partitions != info->partitions) {
         return vcl_fail(err, VARVE_INVALID, 0, "option partitions is %d, topic %s has %d", config->partitions, config->topic,

@@ -36,9 +36,8 @@ static void trim(const vcl_topic_reader *reader, const vcl_record **records, siz
 static varve_status nothing_came(vcl_topic_reader *reader, varve_error *err) {
     if (vcl_retry_again(reader->retry)) return VARVE_OK;
     const vcl_config *config = &reader->link->config;
-    return vcl_fail(err, VARVE_KAFKA, VARVE_ERROR_RETRIABLE,
-                    "topic %s [%d]: no record for %u ms at offset %lld, the end is %lld", config->topic, config->partition,
-                    reader->retry->patience_ms, (long long)reader->next, (long long)reader->end);
+    return vcl_fail(err, VARVE_KAFKA, VARVE_ERROR_RETRIABLE, "topic %s [%d]: no record for %u ms at offset %lld, the end is %lld",
+                    config->topic, config->partition, reader->retry->patience_ms, (long long)reader->next, (long long)reader->end);
 }
 
 varve_status vcl_topic_reader_next(vcl_topic_reader *reader, const vcl_record **records, size_t *count, varve_error *err) {
@@ -48,8 +47,8 @@ varve_status vcl_topic_reader_next(vcl_topic_reader *reader, const vcl_record **
     if (reader->next >= reader->end) return VARVE_NOT_FOUND;
     varve_status status;
     if (!reader->consumer) {
-        status = ops->consumer_open(reader->link->transport, reader->link->config.topic, reader->link->config.partition, reader->next,
-                                    &reader->consumer, err);
+        status = ops->consumer_open(reader->link->transport, reader->link->config.topic, reader->link->config.partition,
+                                    reader->next, &reader->consumer, err);
         if (status != VARVE_OK) {
             reader->consumer = NULL;
             return try_again(reader, err) ? VARVE_OK : status;

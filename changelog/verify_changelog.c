@@ -81,8 +81,8 @@ static varve_status rebuild(const vcl_link *link, varve_store *store, uint64_t *
     memcpy(position.topic, link->config.topic, sizeof position.topic);
     vcl_survey survey;
     vcl_progress progress;
-    status = vcl_restore_all(&into, &offsets, vcl_topic_delete_retention_ms(&topic), &position, &survey, keep_any, NULL, &progress,
-                             err);
+    status =
+        vcl_restore_all(&into, &offsets, vcl_topic_delete_retention_ms(&topic), &position, &survey, keep_any, NULL, &progress, err);
     if (status == VARVE_OK) *log_records = progress.now.records;
     return status;
 }

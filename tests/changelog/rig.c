@@ -220,8 +220,10 @@ void model_replicate(const test_model *model, test_node *node, unsigned from, un
     for (unsigned key = from; key < to; key++) {
         char k[16], v[32];
         varve_slice value = value_of(model->values[key], v);
-        if (model->values[key]) must(varve_batch_put(batch, node->store, key_of(key, k), value, err));
-        else must(varve_batch_delete(batch, node->store, key_of(key, k), err));
+        if (model->values[key])
+            must(varve_batch_put(batch, node->store, key_of(key, k), value, err));
+        else
+            must(varve_batch_delete(batch, node->store, key_of(key, k), err));
     }
     varve_write_options options = {.size = sizeof options, .replica = true};
     if (to > from) must(varve_write(node->db, batch, &options, err));
@@ -355,8 +357,10 @@ static varve_status hook_producer_open(vcl_transport *transport, const char *id,
     cr_assert(box != NULL);
     box->owner = OWNER(transport);
     status = box->owner->inner->ops->producer_open(box->owner->inner, id, timeout_ms, &box->inner, err);
-    if (status != VARVE_OK) free(box);
-    else *producer = (vcl_producer *)box;
+    if (status != VARVE_OK)
+        free(box);
+    else
+        *producer = (vcl_producer *)box;
     return status;
 }
 
@@ -395,8 +399,10 @@ static varve_status hook_consumer_open(vcl_transport *transport, const char *top
     cr_assert(box != NULL);
     box->owner = OWNER(transport);
     varve_status status = box->owner->inner->ops->consumer_open(box->owner->inner, topic, partition, offset, &box->inner, err);
-    if (status != VARVE_OK) free(box);
-    else *consumer = (vcl_consumer *)box;
+    if (status != VARVE_OK)
+        free(box);
+    else
+        *consumer = (vcl_consumer *)box;
     return status;
 }
 

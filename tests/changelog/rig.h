@@ -34,16 +34,17 @@ typedef struct test_node {
     varve_changelog *log;
 } test_node;
 
-void node_open(test_node *node, test_rig *rig, const char *name);          /* the database alone */
-varve_status node_bind(test_node *node, varve_error *err);            /* its changelog */
+void node_open(test_node *node, test_rig *rig, const char *name); /* the database alone */
+varve_status node_bind(test_node *node, varve_error *err);        /* its changelog */
 void node_bind_ok(test_node *node);
 varve_status node_restore(test_node *node, varve_restore_progress *result, varve_error *err);
 varve_status node_verify(test_node *node, varve_verify_result *result, varve_error *err);
 void node_unbind(test_node *node);
 void node_close(test_node *node);
-void node_flush(test_node *node);                                     /* must succeed */
+void node_flush(test_node *node); /* must succeed */
 varve_changelog_stats node_stats(test_node *node);
-void node_copy(const test_node *from, test_node *to, const char *name);    /* the directory as it is now: as after kill -9, or a backup */
+void node_copy(const test_node *from, test_node *to,
+               const char *name); /* the directory as it is now: as after kill -9, or a backup */
 
 /* What a store should hold: values[i] of key i, 0: none. */
 typedef struct test_model {
@@ -79,12 +80,12 @@ varve_status node_bind_hooked(test_node *node, const test_hook *hook, varve_erro
 
 vcl_clock rig_clock(test_rig *rig);
 
-#define must(call)                                                                            \
-    do {                                                                                      \
-        varve_error must_err = {0};                                                           \
-        varve_error *err = &must_err;                                                         \
-        varve_status must_status = (call);                                                    \
-        cr_assert(must_status == VARVE_OK, "%s: %d %s", #call, must_status, must_err.message); \
+#define must(call)                                                                                                                 \
+    do {                                                                                                                           \
+        varve_error must_err = {0};                                                                                                \
+        varve_error *err = &must_err;                                                                                              \
+        varve_status must_status = (call);                                                                                         \
+        cr_assert(must_status == VARVE_OK, "%s: %d %s", #call, must_status, must_err.message);                                     \
     } while (0)
 
 #endif

@@ -90,7 +90,10 @@ static varve_status check(const char *policy, int64_t retention_ms, int64_t rete
     varve_changelog_options options = good();
     vcl_config config;
     cr_assert_eq(vcl_config_make(&options, &config, err), VARVE_OK);
-    vcl_topic_info info = {.exists = true, .partitions = 1, .replication = 1, .retention_ms = retention_ms,
+    vcl_topic_info info = {.exists = true,
+                           .partitions = 1,
+                           .replication = 1,
+                           .retention_ms = retention_ms,
                            .retention_bytes = retention_bytes};
     snprintf(info.cleanup_policy, sizeof info.cleanup_policy, "%s", policy);
     return vcl_topic_check(&config, &info, err);

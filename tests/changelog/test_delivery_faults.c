@@ -101,7 +101,8 @@ Test(delivery_faults, init, .timeout = 120) {
 
 /* A second fault while the first is being recovered from. */
 Test(delivery_faults, two_in_a_row, .timeout = 240) {
-    static const vcl_sim_point points[] = {VCL_SIM_INIT, VCL_SIM_OFFSETS, VCL_SIM_POLL, VCL_SIM_BEGIN, VCL_SIM_PRODUCE, VCL_SIM_COMMIT};
+    static const vcl_sim_point points[] = {VCL_SIM_INIT,  VCL_SIM_OFFSETS, VCL_SIM_POLL,
+                                           VCL_SIM_BEGIN, VCL_SIM_PRODUCE, VCL_SIM_COMMIT};
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++) {
         for (uint64_t nth = 1; nth <= 6; nth++) {
             for (int fault = VCL_SIM_RETRIABLE; fault <= VCL_SIM_LOST_ANSWER; fault++) {

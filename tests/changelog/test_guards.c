@@ -259,7 +259,8 @@ Test(guards, a_topic_with_the_wrong_policy_is_refused_with_the_command) {
     varve_error err;
     varve_kafka_setting delete = {"cleanup.policy", "delete"};
     cr_expect_eq(create_and_bind(&delete, 1, 1, NULL, &err), VARVE_INVALID);
-    cr_expect(strstr(err.message, "kafka-configs.sh") && strstr(err.message, "--add-config cleanup.policy=compact"), "%s", err.message);
+    cr_expect(strstr(err.message, "kafka-configs.sh") && strstr(err.message, "--add-config cleanup.policy=compact"), "%s",
+              err.message);
     varve_kafka_setting both = {"cleanup.policy", "compact,delete"};
     cr_expect_eq(create_and_bind(&both, 1, 1, NULL, &err), VARVE_INVALID);
     varve_kafka_setting endless[] = {{"cleanup.policy", "compact,delete"}, {"retention.ms", "-1"}, {"retention.bytes", "-1"}};

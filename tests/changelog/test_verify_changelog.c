@@ -19,9 +19,12 @@ static bool see(void *context, const varve_difference *difference) {
     memcpy(key, difference->key.data, difference->key.size < 63 ? difference->key.size : 63);
     if (strcmp(key, seen->last) <= 0) seen->ordered = false;
     memcpy(seen->last, key, sizeof key);
-    if (!difference->changelog_value) seen->missing_in_log++;
-    else if (!difference->store_value) seen->missing_in_store++;
-    else seen->other_value++;
+    if (!difference->changelog_value)
+        seen->missing_in_log++;
+    else if (!difference->store_value)
+        seen->missing_in_store++;
+    else
+        seen->other_value++;
     return ++seen->calls != seen->stop_after;
 }
 
@@ -29,8 +32,10 @@ static bool see(void *context, const varve_difference *difference) {
 static void damage(test_node *node, const char *key, const char *value) {
     varve_batch *batch;
     must(varve_batch_create(&batch, err));
-    if (value) must(varve_batch_put(batch, node->store, varve_str(key), varve_str(value), err));
-    else must(varve_batch_delete(batch, node->store, varve_str(key), err));
+    if (value)
+        must(varve_batch_put(batch, node->store, varve_str(key), varve_str(value), err));
+    else
+        must(varve_batch_delete(batch, node->store, varve_str(key), err));
     varve_write_options options = {.size = sizeof options, .replica = true};
     must(varve_write(node->db, batch, &options, err));
     varve_batch_free(batch);
