@@ -257,3 +257,36 @@ Test(manifest_format, a_whole_record_behind_the_committed_length_counts) {
     cr_assert_eq(records, 2);
     cr_assert_eq(reader.offset, file.size);
 }
+
+/*
+ * Two records behind the committed length, the first one damaged: both are dropped. When the same edit is appended again, its
+ * record is as it was, and the old second one would fit the chain behind it, had it not been cut off.
+ */
+Test(manifest_format, a_dropped_record_does_not_come_back) {
+    vr_manifest *manifest;
+    vr_edit first, second;
+    vr_edit_init(&first, &fx.env.mem);
+    vr_edit_init(&second, &fx.env.mem);
+    add_store(&first, 2, "orders");
+    add_store(&second, 3, "ghosts");
+    must(vr_manifest_open(&fx.env, DIR_NAME, false, &manifest, &err));
+    must(vr_manifest_append(manifest, &first, &err));
+    must(vr_manifest_append(manifest, &second, &err));
+    vr_manifest_close(manifest);
+    size_t committed = file.size;
+    uint64_t chain = vr_get64(file.data + 512 + 24);
+    varve_buffer_free(&file);
+    file = file_read(&fx, VR_NAME_MANIFEST);
+    put_slot(0, 4, committed, chain);
+    put_slot(1, 3, committed, chain);
+    file.data[committed + 20] ^= 1;
+    file_write(&fx, VR_NAME_MANIFEST, varve_buffer_slice(&file));
+    for (int i = 0; i < 2; i++) {
+        must(vr_manifest_open(&fx.env, DIR_NAME, false, &manifest, &err));
+        cr_assert_eq(vr_manifest_state_of(manifest)->store_count, 1 + (size_t)i);
+        if (i == 0) must(vr_manifest_append(manifest, &first, &err));
+        vr_manifest_close(manifest);
+    }
+    vr_edit_free(&first);
+    vr_edit_free(&second);
+}
