@@ -140,8 +140,8 @@ static varve_status take_sizes(const vr_batch_reader *reader, varve_slice *rest,
     uint64_t key_max = kind == VR_KIND_POSITION ? 0 : VARVE_KEY_BYTES_MAX;
     uint64_t value_max = kind == VR_KIND_POSITION ? VARVE_POSITION_BYTES_MAX : VARVE_VALUE_BYTES_MAX;
     if (!vr_take_varint(rest, key_max, key_size)) {
-        return change_corrupt(reader, rest->data, "key size is no shortest varint, or beyond what its kind allows (65535, position: 0)",
-                              err);
+        return change_corrupt(reader, rest->data,
+                              "key size is no shortest varint, or beyond what its kind allows (65535, position: 0)", err);
     }
     *value_size = 0;
     if (kind_has_value(kind) && !vr_take_varint(rest, value_max, value_size)) {

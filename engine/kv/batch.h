@@ -33,7 +33,8 @@ typedef struct vr_batch {
 
 varve_status vr_batch_clear(vr_batch *batch, varve_error *err); /* header of an empty batch */
 void vr_batch_free(vr_batch *batch);
-varve_status vr_batch_append(vr_batch *batch, const vr_change *change, varve_error *err); /* VARVE_TOO_LARGE, VARVE_NOMEM: unchanged */
+/* On failure (VARVE_TOO_LARGE, VARVE_NOMEM) the batch is unchanged. */
+varve_status vr_batch_append(vr_batch *batch, const vr_change *change, varve_error *err);
 
 /* The encoded size of one change, and writing it at out, which has room. Returns the byte after it. */
 size_t vr_change_bytes(const vr_change *change);
@@ -44,7 +45,7 @@ void vr_batch_header_encode(char out[VR_BATCH_HEADER_BYTES], uint64_t time_ms, b
 typedef struct vr_batch_reader {
     varve_slice rest;
     const char *start;
-    uint32_t left;         /* changes not yet read */
+    uint32_t left; /* changes not yet read */
     uint32_t count;
     uint64_t timestamp_ms;
     bool replica;

@@ -19,8 +19,8 @@ typedef struct vr_cursor vr_cursor;
 typedef struct vr_cursor_ops {
     void (*first)(vr_cursor *cursor);
     void (*last)(vr_cursor *cursor);
-    void (*seek)(vr_cursor *cursor, varve_slice key, uint64_t trailer);      /* first entry at or after (key, trailer) in cursor order */
-    void (*seek_prev)(vr_cursor *cursor, varve_slice key, uint64_t trailer); /* last entry at or before (key, trailer) in cursor order */
+    void (*seek)(vr_cursor *cursor, varve_slice key, uint64_t trailer);      /* first entry at or after (key, trailer) */
+    void (*seek_prev)(vr_cursor *cursor, varve_slice key, uint64_t trailer); /* last entry at or before it */
     void (*next)(vr_cursor *cursor);
     void (*prev)(vr_cursor *cursor);
     void (*close)(vr_cursor *cursor); /* releases it */

@@ -19,12 +19,13 @@
  *       24        payload, then zeros up to a multiple of 8
  *
  *     BATCH 1     sequence of its first change; the payload is an encoded batch (kv/batch.h) of at least one change
- *     SYNC  2     the highest sequence that is durable; payload: u64 segment number, u64 offset: everything before is durable
+ *     SYNC  2     the highest sequence that is durable; payload: u64 segment number, u64 offset: all before is durable
  *     SEAL  3     the last sequence so far; no payload; the WAL goes on in the next segment
  *
- * The chain of records ends where no whole record of this segment stands. At least 24 bytes stay free behind every BATCH and SYNC, so
- * that a SEAL fits. A whole record of an unknown type is VARVE_UNSUPPORTED: a newer version wrote it. Old records of a recycled file
- * carry another segment number. The header page's checksum has the same place in every version and is looked at before the version.
+ * The chain of records ends where no whole record of this segment stands. At least 24 bytes stay free behind every BATCH and SYNC,
+ * so that a SEAL fits. A whole record of an unknown type is VARVE_UNSUPPORTED: a newer version wrote it. Old records of a recycled
+ * file carry another segment number. The header page's checksum has the same place in every version and is looked at before the
+ * version.
  */
 #include "wal/layout.h"
 
@@ -130,8 +131,8 @@ static bool length_allowed(uint8_t type, uint32_t length, uint64_t rest) {
 }
 
 /* VARVE_NOT_FOUND, with what is wrong in err. */
-static varve_status not_whole(const vr_wal_spot *spot, unsigned field_offset, const char *field, uint64_t found, const char *allowed,
-                              varve_error *err) {
+static varve_status not_whole(const vr_wal_spot *spot, unsigned field_offset, const char *field, uint64_t found,
+                              const char *allowed, varve_error *err) {
     vr_error_set(err, VARVE_CORRUPTION, "%s: offset %llu: record's %s is %llu; %s", spot->file,
                  (unsigned long long)(spot->offset + field_offset), field, (unsigned long long)found, allowed);
     return VARVE_NOT_FOUND;
@@ -146,11 +147,13 @@ static varve_status decode_content(const vr_wal_spot *spot, uint8_t type, vr_wal
         varve_status st = vr_batch_reader_open(&batch, record->payload, &why);
         if (st != VARVE_OK) return vr_error_set(err, st, "%s: offset %llu: %s", spot->file, offset, why.message);
         if (batch.count == 0) {
-            return vr_error_set(err, VARVE_CORRUPTION, "%s: offset %llu: batch holds no change; expected at least 1", spot->file, offset);
+            return vr_error_set(err, VARVE_CORRUPTION, "%s: offset %llu: batch holds no change; expected at least 1", spot->file,
+                                offset);
         }
         if (record->sequence == 0 || batch.count - 1 > UINT64_C(0xffffffffffffff) - record->sequence) {
-            return vr_error_set(err, VARVE_CORRUPTION, "%s: offset %llu: first sequence is %llu with %u changes; allowed are 1 to 2^56-1",
-                                spot->file, offset, (unsigned long long)record->sequence, batch.count);
+            return vr_error_set(err, VARVE_CORRUPTION,
+                                "%s: offset %llu: first sequence is %llu with %u changes; allowed are 1 to 2^56-1", spot->file,
+                                offset, (unsigned long long)record->sequence, batch.count);
         }
         record->count = batch.count;
     } else if (type == VR_WAL_SYNC) {
@@ -158,13 +161,13 @@ static varve_status decode_content(const vr_wal_spot *spot, uint8_t type, vr_wal
         record->synced.offset = vr_get64(record->payload.data + 8);
         vr_wal_place here = {spot->number, spot->offset};
         if (vr_wal_place_after(record->synced, here) || record->synced.segment == 0) {
-            return vr_error_set(err, VARVE_CORRUPTION, "%s: offset %llu: synced place is segment %llu offset %llu; allowed is up to here",
-                                spot->file, offset, (unsigned long long)record->synced.segment,
-                                (unsigned long long)record->synced.offset);
+            return vr_error_set(err, VARVE_CORRUPTION,
+                                "%s: offset %llu: synced place is segment %llu offset %llu; allowed is up to here", spot->file,
+                                offset, (unsigned long long)record->synced.segment, (unsigned long long)record->synced.offset);
         }
     } else if (type != VR_WAL_SEAL) {
-        return vr_error_set(err, VARVE_UNSUPPORTED, "%s: offset %llu: record type is %u; this library knows 1 to 3", spot->file, offset,
-                            type);
+        return vr_error_set(err, VARVE_UNSUPPORTED, "%s: offset %llu: record type is %u; this library knows 1 to 3", spot->file,
+                            offset, type);
     }
     return VARVE_OK;
 }

@@ -11,10 +11,10 @@
 #include <varve/types.h>
 
 #define VR_WAL_VERSION 1u
-#define VR_WAL_PAGE_BYTES 4096u    /* the header page; segment sizes are multiples of it */
-#define VR_WAL_RECORD_BYTES 24u    /* a record's header */
-#define VR_WAL_SYNC_BYTES 16u      /* a SYNC record's payload */
-#define VR_WAL_ALIGNMENT 8u        /* of records */
+#define VR_WAL_PAGE_BYTES 4096u /* the header page; segment sizes are multiples of it */
+#define VR_WAL_RECORD_BYTES 24u /* a record's header */
+#define VR_WAL_SYNC_BYTES 16u   /* a SYNC record's payload */
+#define VR_WAL_ALIGNMENT 8u     /* of records */
 #define VR_WAL_SEGMENT_BYTES_MIN (2u * VR_WAL_PAGE_BYTES)
 #define VR_WAL_SEGMENT_BYTES_MAX (UINT64_C(1) << 30)
 #define VR_WAL_NUMBER_MAX UINT64_C(9999999999) /* ten digits in the file name */

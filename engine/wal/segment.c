@@ -1,12 +1,13 @@
 /*
  * wal/segment.c - segment files: made, mapped, recycled.
  *
- * A number is only ever given to a file that holds no record of that number: a new file is zero-written, a spare's records have lower
- * numbers. A file gets its name only when it is complete and durable, so a short or headless segment is always damage. Spares are
- * files this run, or an earlier one, made itself and released; a file that a checkpoint may share is removed instead.
+ * A number is only ever given to a file that holds no record of that number: a new file is zero-written, a spare's records have
+ * lower numbers. A file gets its name only when it is complete and durable, so a short or headless segment is always damage. Spares
+ * are files this run, or an earlier one, made itself and released; a file that a checkpoint may share is removed instead.
  *
  * New files are written in pieces of 64 KiB: with larger ones the page cache builds folios so large that each sync of a few
- * bytes writes them whole. A recycled file is mapped anew, because a mapping kept would fault on every page it still maps read-only.
+ * bytes writes them whole. A recycled file is mapped anew, because a mapping kept would fault on every page it still maps
+ * read-only.
  */
 #include "base/bytes.h"
 #include "base/check.h"

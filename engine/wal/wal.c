@@ -24,8 +24,8 @@ static varve_status start(vr_wal *wal, varve_error *err) {
     return vr_wal_switch(wal, 1, 0, err);
 }
 
-varve_status vr_wal_open(const vr_env *env, vr_budget *budget, const char *dir, const vr_wal_options *options, vr_wal_replay_fn replay,
-                         void *context, vr_wal **wal, varve_error *err) {
+varve_status vr_wal_open(const vr_env *env, vr_budget *budget, const char *dir, const vr_wal_options *options,
+                         vr_wal_replay_fn replay, void *context, vr_wal **wal, varve_error *err) {
     varve_status st = check_options(options, err);
     if (st != VARVE_OK) return st;
     vr_wal *opened = vr_zalloc(&env->mem, sizeof *opened);

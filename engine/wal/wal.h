@@ -2,14 +2,15 @@
  * wal/wal.h - the write-ahead log: numbered segments of one database, appended by one writer, synced by anyone, read by feeds.
  *
  * Segments <number>.wal have consecutive numbers. Each is preallocated, zero-written once in pieces of 64 KiB, mapped afresh when
- * (re)used, and recycled under a new number. A record holds a checksum, its length, its segment's number, and its first sequence, so
- * that a recycled segment's old bytes are told from new ones; sequences run on without a gap over all records of all segments.
- * A SYNC record says how far the WAL has been synced, so that damage before that point is never mistaken for a torn tail.
+ * (re)used, and recycled under a new number. A record holds a checksum, its length, its segment's number, and its first sequence,
+ * so that a recycled segment's old bytes are told from new ones; sequences run on without a gap over all records of all segments.
+ * A SYNC record says the place up to which the WAL has been synced, so that damage before it is never mistaken for a torn tail.
  * doc/format-wal.md is normative.
  *
- * Recovery takes the longest run of whole records from the first segment needed. Where it ends early, the rest of that segment and all
- * later segments are searched for SYNC records: one that vouches for a sequence beyond the end makes it VARVE_CORRUPTION (file, offset);
- * none makes it the torn tail of a power cut, which is dropped (the segments after it are removed) and said through diagnostics.
+ * Recovery takes the longest run of whole records from the first segment needed. Where it ends early, the rest of that segment and
+ * all later segments are searched for SYNC records: one that vouches for a place beyond the end makes it VARVE_CORRUPTION (file,
+ * offset); none makes it the torn tail of a power cut, which is dropped (the segments after it are removed) and said through
+ * diagnostics.
  *
  * Threads: append by one thread at a time (the caller's write mutex); sync, release, stats, readers by any thread.
  */
@@ -38,11 +39,11 @@ typedef struct vr_wal_options {
 typedef varve_status (*vr_wal_replay_fn)(void *context, uint64_t first_sequence, varve_slice batch, varve_error *err);
 
 /*
- * Opens the WAL in dir and replays it. Afterwards it is ready to append (in a new segment, so that what was replayed stays as it is).
- * If none of dir's segments is there and first_segment is 0, it starts with segment 1.
+ * Opens the WAL in dir and replays it. Afterwards it is ready to append (in a new segment, so that what was replayed stays as it
+ * is). If none of dir's segments is there and first_segment is 0, it starts with segment 1.
  */
-varve_status vr_wal_open(const vr_env *env, vr_budget *budget, const char *dir, const vr_wal_options *options, vr_wal_replay_fn replay,
-                         void *context, vr_wal **wal, varve_error *err);
+varve_status vr_wal_open(const vr_env *env, vr_budget *budget, const char *dir, const vr_wal_options *options,
+                         vr_wal_replay_fn replay, void *context, vr_wal **wal, varve_error *err);
 
 /* Syncs nothing; unmaps and closes. */
 void vr_wal_close(vr_wal *wal);
@@ -64,8 +65,9 @@ uint64_t vr_wal_last_sequence(const vr_wal *wal);   /* appended; acquire */
 uint64_t vr_wal_synced_sequence(const vr_wal *wal); /* durable */
 
 /*
- * Segments whose records are all at or below sequence may be recycled, once the manifest durably says so. Returns through *first_needed
- * the number the manifest must hold before vr_wal_release() with the same sequence is called: the oldest segment that stays.
+ * Segments whose records are all at or below sequence may be recycled, once the manifest durably says so. Returns through
+ * *first_needed the number the manifest must hold before vr_wal_release() with the same sequence is called: the oldest segment that
+ * stays.
  */
 void vr_wal_first_needed(vr_wal *wal, uint64_t sequence, uint64_t *first_needed);
 varve_status vr_wal_release(vr_wal *wal, uint64_t first_needed, varve_error *err);
@@ -87,8 +89,8 @@ varve_status vr_wal_copy(vr_wal *wal, uint64_t first_needed, const char *target,
 varve_status vr_wal_reader_open(vr_wal *wal, uint64_t sequence, vr_wal_reader **reader, varve_error *err);
 void vr_wal_reader_close(vr_wal_reader *reader);
 
-/* The next batch record. The payload points into a mapped segment and stays valid until the reader moves to another segment, or, while
- * pinned, until it is unpinned. VARVE_NOT_FOUND when there is none yet. */
+/* The next batch record. The payload points into a mapped segment and stays valid until the reader moves to another segment, or,
+ * while pinned, until it is unpinned. VARVE_NOT_FOUND when there is none yet. */
 varve_status vr_wal_reader_next(vr_wal_reader *reader, uint64_t *first_sequence, varve_slice *batch, varve_error *err);
 void vr_wal_reader_pin(vr_wal_reader *reader);
 void vr_wal_reader_unpin(vr_wal_reader *reader);

@@ -3,8 +3,8 @@
  *
  * A record is written payload first, checksum last, and then published with a release store of the segment's end, so that readers
  * of this process never see part of one. The process may die at any instruction: what then lies behind the end fails its checksum.
- * The eight bytes where the next header will begin are zeroed before that, so that what an earlier use of the file left there cannot
- * chain. When a sync is not vouched for yet, its SYNC record goes in front of the batch, published together with it.
+ * The eight bytes where the next header will begin are zeroed before that, so that what an earlier use of the file left there
+ * cannot chain. When a sync is not vouched for yet, its SYNC record goes in front of the batch, published together with it.
  *
  * In pwrite mode the same bytes are put together in a buffer and written by one call.
  */
@@ -51,7 +51,8 @@ static bool trim(vr_wal *wal) {
 }
 
 bool vr_wal_prepare(vr_wal *wal) {
-    if (wal->read_only || atomic_load_explicit(&wal->failed, memory_order_acquire)) return false; /* pairs with the latch */
+    /* acquire: pairs with the release of vr_wal_latch() */
+    if (wal->read_only || atomic_load_explicit(&wal->failed, memory_order_acquire)) return false;
     bool made = false;
     vr_mutex_lock(&wal->prepare_mutex);
     vr_mutex_lock(&wal->mutex);
@@ -150,8 +151,8 @@ static void give_mark_back(vr_wal *wal, const mark *taken) {
 }
 
 /* Writes [SYNC record] and batch record at out, and zeros behind. Returns the end of the batch record. */
-static char *encode(char *out, uint64_t number, const mark *due, uint64_t first_sequence, const varve_slice *parts, size_t part_count,
-                    uint64_t payload) {
+static char *encode(char *out, uint64_t number, const mark *due, uint64_t first_sequence, const varve_slice *parts,
+                    size_t part_count, uint64_t payload) {
     if (due->due) out = vr_wal_sync_encode(out, number, due->sequence, due->place);
     vr_put64(out + vr_wal_record_size(payload), 0); /* first: what stands there must not chain */
     char *to = out + VR_WAL_RECORD_BYTES;
@@ -183,8 +184,9 @@ static void drop_large_buffer(vr_wal *wal) {
 }
 
 /*
- * Writes the buffer's bytes at the end. A failure may have left part of them, or all, and so the whole record: its first eight bytes are
- * overwritten. After a full disk that is enough to go on; any other failure stops the WAL, and so does one of the overwriting.
+ * Writes the buffer's bytes at the end. A failure may have left part of them, or all, and so the whole record: its first eight
+ * bytes are overwritten. After a full disk that is enough to go on; any other failure stops the WAL, and so does one of the
+ * overwriting.
  */
 static varve_status write_buffer(vr_wal *wal, size_t bytes, varve_error *err) {
     static const char zeros[VR_WAL_ALIGNMENT];
@@ -236,7 +238,8 @@ varve_status vr_wal_append(vr_wal *wal, uint64_t first_sequence, uint32_t count,
     }
     wal->at += bytes;
     VR_ASSERT(wal->at <= wal->limit);
-    /* release: pairs with the acquire of readers, and of the sync; last_sequence after end, so that who sees it sees the record */
+    /* release: pairs with the acquire of readers and of the sync; last_sequence after end, so that who sees it sees
+     * the record */
     atomic_store_explicit(&wal->active->end, wal->at, memory_order_release);
     atomic_store_explicit(&wal->last_sequence, first_sequence + count - 1, memory_order_release);
     return VARVE_OK;

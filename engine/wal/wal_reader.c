@@ -2,8 +2,9 @@
  * wal/wal_reader.c - cursors over the records, live.
  *
  * A reader holds a reference to the segment it stands in, and while pinned to those it has left since. A reference keeps a segment
- * mapped, and its file from being recycled, even when it is released meanwhile. Up to the segment's published end all bytes are whole
- * records; each is checked all the same, because what was written earlier may have left the page cache and come back from a disk.
+ * mapped, and its file from being recycled, even when it is released meanwhile. Up to the segment's published end all bytes are
+ * whole records; each is checked all the same, because what was written earlier may have left the page cache and come back from a
+ * disk.
  *
  * Invariants: seg is referenced and mapped; offset is between two records of it; expected is the sequence after the last record
  * returned, or the one asked for.

@@ -1,22 +1,26 @@
 /*
  * wal/wal_recover.c - finding the end of the WAL, and replaying up to it.
  *
- *  1. List the directory. The segments from the first one needed on must follow each other without a gap as far as they are sealed.
- *  2. Walk the records. A record counts when its checksum, segment number and length are right; then its content must be right too:
- *     sequences without a gap (below the floor one may be missing, at the beginning of a segment), a SEAL that says the last sequence.
- *     What has a right checksum and wrong content was not torn: VARVE_CORRUPTION.
- *  3. The walk ends at the first place without a whole record, in a segment that is not sealed. Search what lies behind, the rest of this
- *     segment and all later ones, for SYNC records. One that says a place beyond the end was durable proves damage: VARVE_CORRUPTION.
- *     Without one, what lies behind was never vouched for, and is dropped as the torn tail of a power cut.
- *  4. Only now is anything changed: segments before the first and after the last are removed. The last one stays as it is; the first
- *     append seals it at its end and goes on in the next (wal_append.c).
+ *  1. List the directory. The segments from the first one needed on must follow each other without a gap as far as
+ *     they are sealed.
+ *  2. Walk the records. A record counts when its checksum, segment number and length are right; then its content must
+ *     be right too: sequences without a gap (below the floor one may be missing, at the beginning of a segment), a SEAL
+ *     that says the last sequence. What has a right checksum and wrong content was not torn: VARVE_CORRUPTION.
+ *  3. The walk ends at the first place without a whole record, in a segment that is not sealed. Search what lies
+ *     behind, the rest of this segment and all later ones, for SYNC records. One that says a place beyond the end was
+ *     durable proves damage: VARVE_CORRUPTION. Without one, what lies behind was never vouched for, and is dropped as
+ *     the torn tail of a power cut.
+ *  4. Only now is anything changed: segments before the first and after the last are removed. The last one stays as it
+ *     is; the first append seals it at its end and goes on in the next (wal_append.c).
  *
- * Why recovering twice finds the same: step 4 removes only what the walk did not reach. Later segments are gone, durably, before their numbers
- * are used again. The SEAL overwrites the first bytes of what was torn, and no segment follows a torn end before it is written; if a power
- * cut loses the SEAL, the walk ends in the same place, and nothing synced is behind it, because a sync writes the older segment first.
+ * Why recovering twice finds the same: step 4 removes only what the walk did not reach. Later segments are gone,
+ * durably, before their numbers are used again. The SEAL overwrites the first bytes of what was torn, and no segment
+ * follows a torn end before it is written; if a power cut loses the SEAL, the walk ends in the same place, and nothing
+ * synced is behind it, because a sync writes the older segment first.
  *
- * Why the place and not the sequence in a SYNC record decides: a torn tail begins at a place that was not durable, so no SYNC record can
- * name a place behind it, whatever its sequences; and damage to a SEAL or SYNC record is told from it too.
+ * Why the place and not the sequence in a SYNC record decides: a torn tail begins at a place that was not durable, so
+ * no SYNC record can name a place behind it, whatever its sequences; and damage to a SEAL or SYNC record is told from
+ * it too.
  */
 #include "base/bytes.h"
 #include "base/check.h"
@@ -34,9 +38,9 @@ typedef struct recovery {
     bool *pristine; /* one for each of files.segments */
     uint64_t first; /* the oldest segment needed */
 
-    bool known;            /* last is known: a batch or a SEAL was there */
-    uint64_t last;         /* sequence of the last change in the WAL */
-    uint64_t vouched;      /* sequence of the last SYNC record */
+    bool known;       /* last is known: a batch or a SEAL was there */
+    uint64_t last;    /* sequence of the last change in the WAL */
+    uint64_t vouched; /* sequence of the last SYNC record */
     vr_wal_place vouched_to;
 
     bool ended; /* the walk came to its end */
@@ -56,7 +60,8 @@ static varve_status discontinuous(const vr_wal_spot *spot, const char *what, uin
 static varve_status take_batch(recovery *r, vr_segment *seg, const vr_wal_spot *spot, const vr_wal_record *record, bool first_batch,
                                varve_error *err) {
     uint64_t expected = r->last + 1;
-    bool gap_allowed = first_batch && record->sequence <= r->options->sequence_floor + 1 && (!r->known || record->sequence > r->last);
+    bool gap_allowed =
+        first_batch && record->sequence <= r->options->sequence_floor + 1 && (!r->known || record->sequence > r->last);
     if (!gap_allowed && (!r->known || record->sequence != expected)) {
         if (!r->known) expected = r->options->sequence_floor + 1;
         return discontinuous(spot, "first sequence", record->sequence, expected, err);
@@ -67,7 +72,8 @@ static varve_status take_batch(recovery *r, vr_segment *seg, const vr_wal_spot *
     return r->replay(r->context, record->sequence, record->payload, err);
 }
 
-static varve_status take_seal(recovery *r, vr_segment *seg, const vr_wal_spot *spot, const vr_wal_record *record, varve_error *err) {
+static varve_status take_seal(recovery *r, vr_segment *seg, const vr_wal_spot *spot, const vr_wal_record *record,
+                              varve_error *err) {
     if (r->known && record->sequence < r->last) return discontinuous(spot, "sealed sequence", record->sequence, r->last, err);
     if (r->known && record->sequence > r->last && record->sequence > r->options->sequence_floor) {
         return discontinuous(spot, "sealed sequence", record->sequence, r->last, err);
@@ -158,7 +164,8 @@ static varve_status walk_all(recovery *r, varve_error *err) {
     if (i == files->count && r->options->first_segment == 0) return VARVE_OK; /* a new WAL */
     for (uint64_t number = r->first; !r->ended; number++, i++) {
         if (i == files->count || files->segments[i] != number) {
-            return segment_missing(r, number, number == r->first ? "it is the first one needed" : "the one before goes on in it", err);
+            return segment_missing(r, number, number == r->first ? "it is the first one needed" : "the one before goes on in it",
+                                   err);
         }
         varve_status st = walk_segment(r, number, err);
         if (st != VARVE_OK) return st;
@@ -240,7 +247,8 @@ static varve_status check_clean(const recovery *r, uint64_t last, varve_error *e
                         r->ended ? r->why.message : "");
 }
 
-/* What the walk found becomes the WAL's state. Segments before the place last vouched for are durable; a clean close vouches for all. */
+/* What the walk found becomes the WAL's state. Segments before the place last vouched for are durable; a clean close vouches for
+ * all. */
 static void adopt(recovery *r, uint64_t last) {
     vr_wal *wal = r->wal;
     uint64_t durable = r->options->clean ? last : r->vouched;

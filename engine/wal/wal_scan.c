@@ -1,8 +1,9 @@
 /*
  * wal/wal_scan.c - one segment, record by record, without a WAL: for inspection and fuzzing.
  *
- * The scan ends at the SEAL, or where nothing looks like a record any more (the checksum's place is zero, which the writer sees to).
- * Something else there is damage or a torn tail; a single segment does not tell which, and VARVE_CORRUPTION says what is wrong.
+ * The scan ends at the SEAL, or where nothing looks like a record any more (the checksum's place is zero, which the writer sees
+ * to). Something else there is damage or a torn tail; a single segment does not tell which, and VARVE_CORRUPTION says what is
+ * wrong.
  */
 #include "base/error.h"
 #include "wal/wal.h"

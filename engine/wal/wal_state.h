@@ -5,8 +5,8 @@
  * (who syncs, and the first failure). The writer holds the caller's write mutex and takes ours only where segments change.
  *
  * Invariants, under mutex: the list is sorted by number without gaps, released segments aside; all but the newest, the active one,
- * are sealed; sealed ones never change; next, the prepared one, is on disk under its name, durable and empty, before its predecessor is
- * sealed. So a sealed segment without a successor is always damage.
+ * are sealed; sealed ones never change; next, the prepared one, is on disk under its name, durable and empty, before its
+ * predecessor is sealed. So a sealed segment without a successor is always damage.
  */
 #ifndef VR_WAL_WAL_STATE_H
 #define VR_WAL_WAL_STATE_H
@@ -32,9 +32,9 @@ typedef struct vr_segment {
     unsigned refs;          /* readers, a sync, a copy */
     bool recovered;         /* of an earlier run: never appended to, never recycled */
     bool sealed;
-    bool synced;         /* sealed, and all of it durable */
-    bool released;       /* no longer needed; goes when refs is 0 */
-    bool linked;         /* a checkpoint shares its file: never recycled */
+    bool synced;          /* sealed, and all of it durable */
+    bool released;        /* no longer needed; goes when refs is 0 */
+    bool linked;          /* a checkpoint shares its file: never recycled */
     _Atomic uint64_t end; /* whole records up to here. Release by the writer; acquire by readers and sync */
     char path[];
 } vr_segment;
@@ -68,12 +68,12 @@ struct vr_wal {
     vr_mutex sync_mutex;
     vr_cond sync_done;
     bool syncing;
-    varve_error failure;     /* the first, once failed */
-    vr_wal_place synced_to;  /* what the next SYNC record says */
+    varve_error failure;    /* the first, once failed */
+    vr_wal_place synced_to; /* what the next SYNC record says */
     uint64_t synced_to_sequence;
 
-    _Atomic bool failed;    /* release with failure set under sync_mutex; acquire by append */
-    _Atomic bool unmarked;  /* synced_to is in no SYNC record yet. Release by the sync; acquire by append */
+    _Atomic bool failed;              /* release with failure set under sync_mutex; acquire by append */
+    _Atomic bool unmarked;            /* synced_to is in no SYNC record yet. Release by the sync; acquire by append */
     _Atomic uint64_t last_sequence;   /* release by append, after end; acquire by anyone */
     _Atomic uint64_t synced_sequence; /* release by the sync; acquire by anyone */
     _Atomic uint64_t syncs;           /* relaxed: a statistic */

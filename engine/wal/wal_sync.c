@@ -51,7 +51,8 @@ static reach note_reach(vr_wal *wal) {
 }
 
 /* The oldest segment up to number that is not synced, referenced and open; NULL when there is none. */
-static varve_status take_unsynced(vr_wal *wal, uint64_t number, uint64_t after, vr_segment **taken, bool *sealed, varve_error *err) {
+static varve_status take_unsynced(vr_wal *wal, uint64_t number, uint64_t after, vr_segment **taken, bool *sealed,
+                                  varve_error *err) {
     varve_status st = VARVE_OK;
     vr_mutex_lock(&wal->mutex);
     vr_segment *seg = wal->oldest;

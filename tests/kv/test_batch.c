@@ -184,15 +184,17 @@ Test(batch, change_kind) {
 }
 
 Test(batch, change_store_id) {
-    change_refused("\x01\x81\x00\x00", 4, VARVE_CORRUPTION, "store id");                 /* longer than needed */
-    change_refused("\x01\x80\x80\x80\x80\x10\x00", 7, VARVE_CORRUPTION, "store id");     /* 2^32 */
-    change_refused("\x01\xff\xff\xff\xff\xff", 6, VARVE_CORRUPTION, "store id");         /* without an end */
+    change_refused("\x01\x81\x00\x00", 4, VARVE_CORRUPTION, "store id");             /* longer than needed */
+    change_refused("\x01\x80\x80\x80\x80\x10\x00", 7, VARVE_CORRUPTION, "store id"); /* 2^32 */
+    change_refused("\x01\xff\xff\xff\xff\xff", 6, VARVE_CORRUPTION, "store id");     /* without an end */
 }
 
 Test(batch, change_key_size) {
-    change_refused("\x01\x01\x80\x00", 4, VARVE_CORRUPTION, "key size");         /* longer than needed */
-    change_refused("\x01\x01\x80\x80\x04", 5, VARVE_CORRUPTION, "key size");     /* 65536 */
-    change_refused("\x01\x01\x05" "abcd", 7, VARVE_CORRUPTION, "key and value"); /* more than there is */
+    change_refused("\x01\x01\x80\x00", 4, VARVE_CORRUPTION, "key size");     /* longer than needed */
+    change_refused("\x01\x01\x80\x80\x04", 5, VARVE_CORRUPTION, "key size"); /* 65536 */
+    change_refused("\x01\x01\x05"
+                   "abcd",
+                   7, VARVE_CORRUPTION, "key and value"); /* more than there is */
 }
 
 Test(batch, change_value_size) {
@@ -203,7 +205,7 @@ Test(batch, change_value_size) {
 }
 
 Test(batch, change_position) {
-    change_refused("\x03\x01\x01\x00k", 5, VARVE_CORRUPTION, "key size"); /* a position has no key */
+    change_refused("\x03\x01\x01\x00k", 5, VARVE_CORRUPTION, "key size");            /* a position has no key */
     char long_position[5 + VARVE_POSITION_BYTES_MAX + 1] = {3, 1, 0, (char)0x81, 8}; /* 1025 */
     change_refused(long_position, sizeof long_position, VARVE_CORRUPTION, "value size");
 }

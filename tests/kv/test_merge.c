@@ -65,14 +65,16 @@ static void array_last(vr_cursor *cursor) {
 static void array_seek(vr_cursor *cursor, varve_slice key, uint64_t trailer) {
     array_cursor *c = (array_cursor *)cursor;
     c->at = 0;
-    while (c->at < c->count && vr_entry_compare(entry_key(&c->entries[c->at]), c->entries[c->at].trailer, key, trailer) < 0) c->at++;
+    while (c->at < c->count && vr_entry_compare(entry_key(&c->entries[c->at]), c->entries[c->at].trailer, key, trailer) < 0)
+        c->at++;
     show(c);
 }
 
 static void array_seek_prev(vr_cursor *cursor, varve_slice key, uint64_t trailer) {
     array_cursor *c = (array_cursor *)cursor;
     c->at = c->count;
-    while (c->at > 0 && vr_entry_compare(entry_key(&c->entries[c->at - 1]), c->entries[c->at - 1].trailer, key, trailer) > 0) c->at--;
+    while (c->at > 0 && vr_entry_compare(entry_key(&c->entries[c->at - 1]), c->entries[c->at - 1].trailer, key, trailer) > 0)
+        c->at--;
     c->at--;
     show(c);
 }

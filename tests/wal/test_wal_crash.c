@@ -1,6 +1,6 @@
 /*
- * Power cuts. A run over the in-memory file system is repeated with a hook that takes the machine's state before every operation, in
- * two ways (nothing unsynced is left; a random half of the sectors and entries is), and opens the WAL from it. What is recovered
+ * Power cuts. A run over the in-memory file system is repeated with a hook that takes the machine's state before every operation,
+ * in two ways (nothing unsynced is left; a random half of the sectors and entries is), and opens the WAL from it. What is recovered
  * must be a prefix of what was written and reach at least to the last sync that returned; and the same again when recovered twice,
  * and when the machine is cut a second time at every operation of the recovery and of what follows it.
  */
@@ -73,8 +73,10 @@ static void attach(wal_fixture *f, vr_memfs *memfs, varve_wal_mode mode, const p
     vr_budget_init(&f->budget, UINT64_MAX);
     f->dir = WAL_DIR;
     f->value_bytes_max = 200;
-    f->options = (vr_wal_options){
-        .mode = mode, .segment_bytes = SMALL, .first_segment = promised->first_segment, .sequence_floor = promised->floor};
+    f->options = (vr_wal_options){.mode = mode,
+                                  .segment_bytes = SMALL,
+                                  .first_segment = promised->first_segment,
+                                  .sequence_floor = promised->floor};
 }
 
 /* Opens the state, writes on, and opens it again; at depth 0 with a cut at every operation on the way. Frees it. */
@@ -88,12 +90,13 @@ static void check_state(sweep *s, vr_memfs *state, const promise *promised, unsi
 
     wal_must_open(&f);
     uint64_t last = vr_wal_last_sequence(f.wal);
-    cr_assert_leq(last, promised->written, "recovered %llu of %llu", (unsigned long long)last, (unsigned long long)promised->written);
+    cr_assert_leq(last, promised->written, "recovered %llu of %llu", (unsigned long long)last,
+                  (unsigned long long)promised->written);
     cr_assert_geq(last, promised->synced, "recovered %llu, synced %llu", (unsigned long long)last,
                   (unsigned long long)promised->synced);
     if (f.seen.batches) cr_assert_leq(f.seen.first, promised->floor + 1);
 
-    if (depth == 0) { /* what is written now follows what was recovered, and nothing else comes back */
+    if (depth == 0) {                 /* what is written now follows what was recovered, and nothing else comes back */
         inner.now.written = last + 6; /* two batches have at most six changes; a cut may find part of them */
         wal_must_append(&f, 1);
         wal_must_sync(&f);

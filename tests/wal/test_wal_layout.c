@@ -327,8 +327,10 @@ Test(wal_layout, the_golden_file_is_written) {
 }
 
 static bool expect_record(void *context, const vr_wal_record_info *record) {
-    static const vr_wal_record_info expected[] = {
-        {4096, 1, "batch", {NULL, 37}}, {4160, 3, "sync", {NULL, 16}}, {4200, 4, "batch", {NULL, 19}}, {4248, 4, "seal", {NULL, 0}}};
+    static const vr_wal_record_info expected[] = {{4096, 1, "batch", {NULL, 37}},
+                                                  {4160, 3, "sync", {NULL, 16}},
+                                                  {4200, 4, "batch", {NULL, 19}},
+                                                  {4248, 4, "seal", {NULL, 0}}};
     unsigned *n = context;
     cr_assert_lt(*n, 4);
     const vr_wal_record_info *e = &expected[(*n)++];
@@ -406,9 +408,20 @@ Test(wal_layout, names) {
     vr_wal_spare_name(name, 2);
     cr_assert_eq(vr_wal_name_parse(name, &number), VR_WAL_FILE_SPARE);
     cr_assert_eq(number, 2);
-    const char *others[] = {"",           "wal",            "7.wal",           "0000000000.wal", "00000000001.wal", "000000001x.wal",
-                            "spare-.wal", "spare-10.wal",   "0000000001.wa",   "0000000001.wal.old", "MANIFEST",
-                            "spare-1",    "0000000001.walx", "0000000001.table"};
+    const char *others[] = {"",
+                            "wal",
+                            "7.wal",
+                            "0000000000.wal",
+                            "00000000001.wal",
+                            "000000001x.wal",
+                            "spare-.wal",
+                            "spare-10.wal",
+                            "0000000001.wa",
+                            "0000000001.wal.old",
+                            "MANIFEST",
+                            "spare-1",
+                            "0000000001.walx",
+                            "0000000001.table"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         cr_assert_eq(vr_wal_name_parse(others[i], &number), VR_WAL_FILE_OTHER, "%s", others[i]);
     }

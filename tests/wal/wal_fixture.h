@@ -1,6 +1,6 @@
 /*
- * What the tests of the WAL share: a WAL in memory whose batches follow from their first sequence, so that a replay can tell whether
- * each of them is what was written.
+ * What the tests of the WAL share: a WAL in memory whose batches follow from their first sequence, so that a replay can tell
+ * whether each of them is what was written.
  */
 #ifndef WAL_FIXTURE_H
 #define WAL_FIXTURE_H
@@ -31,7 +31,7 @@ typedef struct wal_fixture {
     vr_wal *wal;
     replay seen;
     varve_error err;
-    char said[1024]; /* the last diagnostic */
+    char said[1024];          /* the last diagnostic */
     unsigned value_bytes_max; /* of a batch's values; 200 */
     bool expect_gap;
 } wal_fixture;
