@@ -52,6 +52,34 @@ static varve_status add_feeds(varve_db *db, vr_edit *edit, varve_error *err) {
     return VARVE_OK;
 }
 
+/* Whether the edit itself says that the store is flushed to floor or beyond. */
+static bool says_flushed(const vr_edit *edit, uint32_t store_id, uint64_t floor) {
+    for (size_t i = 0; i < edit->count; i++) {
+        const vr_edit_field *field = &edit->fields[i];
+        if (field->kind == VR_EDIT_STORE_FLUSHED && field->store_id == store_id && field->sequence >= floor) return true;
+    }
+    return false;
+}
+
+/*
+ * Moves the WAL's first segment, and with it every store that lags behind it because nothing was written to it: an open takes a WAL that begins behind a
+ * store's flushed sequence for damaged. floor: everything of every store up to it is in tables. manifest_mutex held.
+ */
+static varve_status add_wal_first(varve_db *db, vr_edit *edit, uint64_t first_needed, uint64_t floor, varve_error *err) {
+    vr_mutex_assert_held(&db->manifest_mutex);
+    const vr_manifest_state *state = vr_manifest_state_of(db->manifest);
+    varve_status status = add_number(edit, VR_EDIT_WAL_FIRST, first_needed, 0, err);
+    for (size_t i = 0; i < state->store_count && status == VARVE_OK; i++) {
+        const vr_store_meta *store = &state->stores[i];
+        if (store->flushed_sequence >= floor || says_flushed(edit, store->id, floor)) continue;
+        vr_edit_field *field = vr_edit_add(edit, VR_EDIT_STORE_FLUSHED, err);
+        if (!field) return VARVE_NOMEM;
+        field->store_id = store->id;
+        field->sequence = floor;
+    }
+    return status;
+}
+
 /* Adds what is due besides; *first_needed: the WAL segment to release from. */
 static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *store, size_t flushed, uint64_t *first_needed,
                                varve_error *err) {
@@ -61,14 +89,15 @@ static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *stor
     vr_mutex_unlock(&db->mutex);
     if (status != VARVE_OK) return status;
     VR_ASSERT(floor <= varve_sequence(db));
+    uint64_t synced = vr_wal_synced_sequence(db->wal);
+    if (floor > synced) floor = synced; /* what is not synced may be taken back by a power cut, and its sequences given out again */
     vr_wal_first_needed(db->wal, floor, first_needed);
-    const vr_manifest_state *state = vr_manifest_state_of(db->manifest);
-    if (*first_needed > state->wal_first) status = add_number(edit, VR_EDIT_WAL_FIRST, *first_needed, 0, err);
+    if (*first_needed > vr_manifest_state_of(db->manifest)->wal_first) status = add_wal_first(db, edit, *first_needed, floor, err);
     if (status == VARVE_OK) {
         status = add_number(edit, VR_EDIT_NEXT_FILE, atomic_load_explicit(&db->next_file, memory_order_relaxed), 0, err);
     }
     /* What is synced, not what is visible: an open that finds the WAL shorter than this takes it for damage. */
-    if (status == VARVE_OK) status = add_number(edit, VR_EDIT_LAST_SEQUENCE, 0, vr_wal_synced_sequence(db->wal), err);
+    if (status == VARVE_OK) status = add_number(edit, VR_EDIT_LAST_SEQUENCE, 0, synced, err);
     return status;
 }
 

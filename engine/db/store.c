@@ -78,21 +78,32 @@ static varve_status check_name(const char *name, varve_error *err) {
     return VARVE_OK;
 }
 
+/* Describes a new store. It has nothing of what is written so far, so an open need not find the WAL from its beginning on. */
+static varve_status describe_create(varve_db *db, const vr_store_meta *meta, vr_edit *edit, varve_error *err) {
+    vr_edit_field *field = vr_edit_add(edit, VR_EDIT_STORE_CREATE, err);
+    if (!field) return VARVE_NOMEM;
+    field->store_id = meta->id;
+    field->name = varve_str(meta->name);
+    field->store_options = meta->options;
+    field = vr_edit_add(edit, VR_EDIT_STORE_FLUSHED, err);
+    if (!field) return VARVE_NOMEM;
+    field->store_id = meta->id;
+    field->sequence = vr_wal_synced_sequence(db->wal); /* what is not synced may be taken back, and its sequences given out again */
+    return VARVE_OK;
+}
+
 /* Records a new store in the manifest, then makes it. */
 static varve_status create(varve_db *db, const char *name, const varve_store_options *options, varve_error *err) {
     vr_edit edit;
     vr_edit_init(&edit, &db->env.mem);
+    vr_store_meta meta = {.name = (char *)name, .options = *options};
     vr_mutex_lock(&db->manifest_mutex);
-    vr_store_meta meta = {.id = vr_manifest_state_of(db->manifest)->next_store_id, .name = (char *)name, .options = *options};
     varve_status status = vr_db_check_writable(db, err);
-    vr_edit_field *field = status == VARVE_OK ? vr_edit_add(&edit, VR_EDIT_STORE_CREATE, err) : NULL;
-    if (!field && status == VARVE_OK) status = VARVE_NOMEM;
     if (status == VARVE_OK) {
-        field->store_id = meta.id;
-        field->name = varve_str(name);
-        field->store_options = *options;
-        status = vr_manifest_append(db->manifest, &edit, err);
+        meta.id = vr_manifest_state_of(db->manifest)->next_store_id;
+        status = describe_create(db, &meta, &edit, err);
     }
+    if (status == VARVE_OK) status = vr_manifest_append(db->manifest, &edit, err);
     if (status == VARVE_OK) {
         vr_store *store = NULL;
         vr_mutex_lock(&db->mutex);
