@@ -47,10 +47,12 @@ const vr_manifest_state *vr_manifest_state_of(const vr_manifest *manifest) {
     return &manifest->state;
 }
 
-/* Takes note of a failure that leaves in doubt what is on disk. */
+/* Takes note of a failure that leaves in doubt what is on disk. It is told as VARVE_IO whatever it was: a sync that ran out of
+ * space is no less in doubt. */
 static varve_status latch(vr_manifest *m, const varve_error *cause, varve_error *err) {
     m->latched = *cause;
-    return vr_error_copy(err, cause);
+    m->latched.code = VARVE_IO;
+    return vr_error_copy(err, &m->latched);
 }
 
 /* Notes in the next slot that all before end is synced. The edit counts without it, so a failure only stops further ones. */
@@ -343,7 +345,7 @@ static varve_status rewrite(vr_manifest *m, const vr_manifest_state *next, bool 
         *done = false;
         status = VARVE_OK;
     } else if (status != VARVE_OK) {
-        latch(m, &failure, err);
+        status = latch(m, &failure, err);
     }
     varve_buffer_free(&img.bytes);
     return status;

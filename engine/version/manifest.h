@@ -61,12 +61,12 @@ void vr_manifest_close(vr_manifest *manifest);
 const vr_manifest_state *vr_manifest_state_of(const vr_manifest *manifest);
 
 /*
- * Makes the edit durable and applies it to the state; an edit that contradicts the state (adds a table twice, names an unknown
- * store) is VARVE_INTERNAL and changes nothing. Fields count in their order: a table that moves is removed before it is added. A
- * failed write or sync latches the manifest: VARVE_READ_ONLY from then on, and whether the edit is durable is in doubt, so that no
- * file it names may be removed. VARVE_NO_SPACE from the write does not: it changed nothing, and the next append may succeed.
- * Rewrites the file as one edit when it has grown beyond both 1 MiB and four times the state's own size (a new file, renamed into
- * place).
+ * Makes the edit durable and applies it to the state. Fields count in their order: a table that moves is removed before it is
+ * added. VARVE_IO: a write or sync failed. Whether the edit is durable is in doubt, so that no file it names may be removed; the
+ * manifest is latched, VARVE_READ_ONLY from then on. After any other failure nothing has changed, on disk neither: VARVE_INTERNAL
+ * for an edit that contradicts the state (adds a table twice, names an unknown store) or is out of bounds, VARVE_NO_SPACE, after
+ * which a later append may succeed, VARVE_NOMEM. Rewrites the file to say the state anew when it has grown beyond both 1 MiB and
+ * four times the state's own size (a new file, renamed into place).
  */
 varve_status vr_manifest_append(vr_manifest *manifest, const vr_edit *edit, varve_error *err);
 

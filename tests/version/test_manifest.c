@@ -350,6 +350,11 @@ Test(manifest, a_failed_sync_latches) {
     check_latches(VR_FAULT_SYNC, EIO);
 }
 
+/* Blocks may be allocated as late as in the sync: unlike a write without space, that leaves the edit in doubt. */
+Test(manifest, a_sync_without_space_latches_and_is_told_as_io) {
+    check_latches(VR_FAULT_SYNC, ENOSPC);
+}
+
 Test(manifest, a_failed_write_latches) {
     check_latches(VR_FAULT_PWRITE, EIO);
 }
@@ -432,6 +437,10 @@ Test(manifest, a_rewrite_whose_sync_fails_latches) {
 
 Test(manifest, a_rewrite_whose_rename_fails_latches) {
     check_rewrite_latches(VR_FAULT_RENAME, 1);
+}
+
+Test(manifest, a_rewrite_whose_directory_is_not_synced_latches) {
+    check_rewrite_latches(VR_FAULT_DIR, 1);
 }
 
 Test(manifest, a_failed_open_leaves_nothing_behind) {
