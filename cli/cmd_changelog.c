@@ -85,8 +85,8 @@ static int compare(const struct cli_options *options, struct cli_session *sessio
     cli_progress_begin(&progress, options, "comparing");
     cli_changelog_options(options, &progress, &changelog);
     changelog.must_exist = true;
-    varve_status status = varve_changelog_verify(session->store, &changelog, scratch, print_difference, &differences, &result,
-                                                 &err);
+    varve_status status =
+        varve_changelog_verify(session->store, &changelog, scratch, print_difference, &differences, &result, &err);
     cli_progress_end(&progress);
     if (status < 0) return cli_fail_error(options, &err);
     if (cli_interrupted()) return cli_fail(options, cli_interrupted(), "interrupted");

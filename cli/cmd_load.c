@@ -31,7 +31,9 @@ static int write_batch(struct load *load) {
     load->deletes += load->batch_deletes;
     load->bytes += load->batch_bytes;
     load->batch_puts = load->batch_deletes = load->batch_bytes = 0;
-    struct cli_state state = {.records = load->puts + load->deletes, .bytes = load->bytes, .done = load->input.consumed,
+    struct cli_state state = {.records = load->puts + load->deletes,
+                              .bytes = load->bytes,
+                              .done = load->input.consumed,
                               .total = load->input.size};
     cli_progress_show(&load->progress, &state);
     return CLI_DONE;

@@ -3,8 +3,6 @@
  */
 #include "command.h"
 
-#include <unistd.h>
-
 /* Writes the key's value, or deletes the key, and waits for the changelog if there is one. */
 static int write_one(const struct cli_options *options, struct cli_session *session, varve_slice key, const varve_slice *value) {
     varve_error err = {0};

@@ -14,8 +14,8 @@ static int scan_range(const struct cli_options *options, varve_range *range) {
 
 /* Encodes and writes what the iterator visits. */
 static int print_records(const struct cli_options *options, varve_iterator *it, struct cli_text *text, bool *broken_pipe) {
-    static const cli_encode_fn encoders[] = {[CLI_TSV] = cli_encode_tsv, [CLI_JSONL] = cli_encode_jsonl,
-                                             [CLI_HEX] = cli_encode_hex, [CLI_BIN] = cli_encode_bin};
+    static const cli_encode_fn encoders[] =
+        {[CLI_TSV] = cli_encode_tsv, [CLI_JSONL] = cli_encode_jsonl, [CLI_HEX] = cli_encode_hex, [CLI_BIN] = cli_encode_bin};
     varve_status (*const move)(varve_iterator *) = options->reverse ? varve_iterator_prev : varve_iterator_next;
     cli_encode_fn encode = encoders[options->format];
     int code = CLI_DONE;

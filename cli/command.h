@@ -17,15 +17,15 @@
 
 enum cli_exit {
     CLI_DONE = 0,
-    CLI_DIFFERENT = 1,  /* the key is not there; store and changelog differ */
-    CLI_USAGE = 2,      /* an option, argument or setting is wrong */
-    CLI_BAD_INPUT = 3,  /* input to be loaded is malformed, or beyond a limit */
-    CLI_IO = 4,         /* the operating system failed a call, no space, no such database, store or file */
-    CLI_CORRUPT = 5,    /* damaged, foreign, or of an unknown version */
-    CLI_BUSY = 6,       /* another process has the database open */
-    CLI_KAFKA = 7,      /* Kafka cannot be reached, refused a request, or did not answer in time */
-    CLI_FENCED = 8,     /* another process owns the changelog, or store and changelog are not of one history */
-    CLI_INTERNAL = 9,   /* out of memory, or a bug */
+    CLI_DIFFERENT = 1,    /* the key is not there; store and changelog differ */
+    CLI_USAGE = 2,        /* an option, argument or setting is wrong */
+    CLI_BAD_INPUT = 3,    /* input to be loaded is malformed, or beyond a limit */
+    CLI_IO = 4,           /* the operating system failed a call, no space, no such database, store or file */
+    CLI_CORRUPT = 5,      /* damaged, foreign, or of an unknown version */
+    CLI_BUSY = 6,         /* another process has the database open */
+    CLI_KAFKA = 7,        /* Kafka cannot be reached, refused a request, or did not answer in time */
+    CLI_FENCED = 8,       /* another process owns the changelog, or store and changelog are not of one history */
+    CLI_INTERNAL = 9,     /* out of memory, or a bug */
     CLI_SIGNAL_BASE = 128 /* plus the number of the signal that interrupted it */
 };
 

@@ -29,8 +29,7 @@ struct cli_fault {
 enum cli_decoded { CLI_DECODED, CLI_MALFORMED };
 
 /* Decodes one line, given without its newline. */
-typedef enum cli_decoded (*cli_decode_line_fn)(varve_slice line, char *scratch, struct cli_record *record,
-                                               struct cli_fault *fault);
+typedef enum cli_decoded (*cli_decode_line_fn)(varve_slice line, char *scratch, struct cli_record *record, struct cli_fault *fault);
 enum cli_decoded cli_decode_tsv(varve_slice line, char *scratch, struct cli_record *record, struct cli_fault *fault);
 enum cli_decoded cli_decode_jsonl(varve_slice line, char *scratch, struct cli_record *record, struct cli_fault *fault);
 enum cli_decoded cli_decode_hex(varve_slice line, char *scratch, struct cli_record *record, struct cli_fault *fault);

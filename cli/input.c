@@ -95,8 +95,8 @@ static enum cli_next skip_line(struct cli_input *input) {
 }
 
 static enum cli_next next_line(struct cli_input *input) {
-    static const cli_decode_line_fn decoders[] = {[CLI_TSV] = cli_decode_tsv, [CLI_JSONL] = cli_decode_jsonl,
-                                                  [CLI_HEX] = cli_decode_hex};
+    static const cli_decode_line_fn decoders[] =
+        {[CLI_TSV] = cli_decode_tsv, [CLI_JSONL] = cli_decode_jsonl, [CLI_HEX] = cli_decode_hex};
     size_t searched = 0; /* bytes from start on that hold no newline */
     const char *newline = NULL;
     for (;;) {

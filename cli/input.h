@@ -11,7 +11,7 @@
 
 enum cli_next {
     CLI_NEXT_RECORD,
-    CLI_NEXT_BAD,  /* a malformed record, passed over: see fault */
+    CLI_NEXT_BAD, /* a malformed record, passed over: see fault */
     CLI_NEXT_END,
     CLI_NEXT_FAILED /* it could not be read (os_error), or there is no memory (os_error 0), or a signal came (EINTR) */
 };
@@ -20,12 +20,12 @@ struct cli_input {
     int fd;
     bool is_stdin, at_end;
     const char *name;
-    uint64_t size;       /* of a regular file, else 0 */
+    uint64_t size; /* of a regular file, else 0 */
     enum cli_format format;
     char *buffer, *scratch;
     size_t capacity, start, end;
-    uint64_t consumed;   /* bytes up to start */
-    uint64_t number;     /* of the line or, for bin, the record that was last handed out; from 1 */
+    uint64_t consumed; /* bytes up to start */
+    uint64_t number;   /* of the line or, for bin, the record that was last handed out; from 1 */
     struct cli_record record;
     struct cli_fault fault;
     int os_error;

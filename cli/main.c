@@ -5,7 +5,7 @@
 
 #include <locale.h>
 
-#define WRITER_GROUPS \
+#define WRITER_GROUPS                                                                                                              \
     (CLI_TAKES_DATABASE | CLI_TAKES_STORE | CLI_TAKES_CREATE | CLI_TAKES_SYNC | CLI_TAKES_KAFKA | CLI_TAKES_WRITER)
 
 static const struct cli_command command_table[] = {
@@ -26,8 +26,7 @@ static const struct cli_command command_table[] = {
      "  varve put state --hex 00ff 0102\n"
      "  varve put state ada 1815 --brokers localhost:9092 --topic users-changelog\n"},
     {"get", "DIR KEY", 2, 2, CLI_TAKES_DATABASE | CLI_TAKES_STORE | CLI_TAKES_HEX | CLI_TAKES_RAW, cli_get,
-     "print the value of a key",
-     "Prints the key's value and a newline. Ends with 1 when there is no such key.\n",
+     "print the value of a key", "Prints the key's value and a newline. Ends with 1 when there is no such key.\n",
      "  varve get state ada\n"
      "  varve get state --store images --raw logo.png > logo.png\n"},
     {"delete", "DIR KEY", 2, 2, (WRITER_GROUPS & ~(unsigned)CLI_TAKES_CREATE) | CLI_TAKES_HEX, cli_delete, "delete a key",

@@ -17,7 +17,10 @@ uint64_t cli_now_ms(void) {
 
 void cli_progress_begin(struct cli_progress *progress, const struct cli_options *options, const char *what) {
     uint64_t now = cli_now_ms();
-    *progress = (struct cli_progress){.options = options, .what = what, .start_ms = now, .shown_ms = now,
+    *progress = (struct cli_progress){.options = options,
+                                      .what = what,
+                                      .start_ms = now,
+                                      .shown_ms = now,
                                       .is_terminal = isatty(STDERR_FILENO) == 1};
 }
 

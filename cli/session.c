@@ -10,7 +10,8 @@ static void print_diagnostic(void *context, const char *line) {
 }
 
 static bool restore_progressed(void *context, const varve_restore_progress *restored) {
-    struct cli_state state = {.records = restored->records, .bytes = restored->bytes,
+    struct cli_state state = {.records = restored->records,
+                              .bytes = restored->bytes,
                               .done = (uint64_t)(restored->offset - restored->start_offset),
                               .total = (uint64_t)(restored->end_offset - restored->start_offset)};
     if (context) cli_progress_show(context, &state);
@@ -92,8 +93,9 @@ static int fail_flush(const struct cli_options *options, const varve_changelog_s
     if (err->code == VARVE_TIMEOUT) {
         return cli_fail(options, stats->state == VARVE_OK ? CLI_KAFKA : cli_exit_code(stats->state),
                         "Kafka has acknowledged changes up to %llu of %llu%s%s; the rest stays in the WAL and is shipped after the "
-                        "next open of the changelog", (unsigned long long)stats->acknowledged_sequence,
-                        (unsigned long long)stats->sequence, stats->message[0] ? ": " : "", stats->message);
+                        "next open of the changelog",
+                        (unsigned long long)stats->acknowledged_sequence, (unsigned long long)stats->sequence,
+                        stats->message[0] ? ": " : "", stats->message);
     }
     return cli_fail_error(options, err);
 }

@@ -37,26 +37,26 @@ static inline bool slice_is(varve_slice slice, const void *data, size_t size) {
 }
 
 /* The line is a record of this key and value (NULL: a delete). */
-#define EXPECT_RECORD(decode, text, key_text, value_text)                                                                      \
-    do {                                                                                                                       \
-        const char *wanted_value = (value_text);                                                                               \
-        struct decoding d = decoding_of(decode, text, sizeof(text) - 1);                                                       \
-        cr_expect(d.outcome == CLI_DECODED, "%s: %s", text, d.fault.message);                                                  \
-        cr_expect(d.outcome == CLI_DECODED && slice_is(d.record.key, key_text, sizeof(key_text) - 1), "key of %s", text);      \
-        cr_expect(d.outcome == CLI_DECODED && d.record.is_delete == !wanted_value, "delete of %s", text);                      \
-        cr_expect(d.outcome == CLI_DECODED && (!wanted_value || slice_is(d.record.value, wanted_value, strlen(wanted_value))), \
-                  "value of %s", text);                                                                                        \
-        decoding_free(&d);                                                                                                     \
+#define EXPECT_RECORD(decode, text, key_text, value_text)                                                                          \
+    do {                                                                                                                           \
+        const char *wanted_value = (value_text);                                                                                   \
+        struct decoding d = decoding_of(decode, text, sizeof(text) - 1);                                                           \
+        cr_expect(d.outcome == CLI_DECODED, "%s: %s", text, d.fault.message);                                                      \
+        cr_expect(d.outcome == CLI_DECODED && slice_is(d.record.key, key_text, sizeof(key_text) - 1), "key of %s", text);          \
+        cr_expect(d.outcome == CLI_DECODED && d.record.is_delete == !wanted_value, "delete of %s", text);                          \
+        cr_expect(d.outcome == CLI_DECODED && (!wanted_value || slice_is(d.record.value, wanted_value, strlen(wanted_value))),     \
+                  "value of %s", text);                                                                                            \
+        decoding_free(&d);                                                                                                         \
     } while (0)
 
 /* The line is malformed at that column, and the message says that this was expected. */
-#define EXPECT_FAULT(decode, text, at_column, expected)                                                                        \
-    do {                                                                                                                       \
-        struct decoding d = decoding_of(decode, text, sizeof(text) - 1);                                                       \
-        cr_expect(d.outcome == CLI_MALFORMED, "%s was taken", text);                                                           \
-        cr_expect(d.outcome == CLI_DECODED || d.fault.column == (at_column), "%s: column %d", text, (int)d.fault.column);      \
-        cr_expect(d.outcome == CLI_DECODED || strstr(d.fault.message, expected), "%s: %s", text, d.fault.message);             \
-        decoding_free(&d);                                                                                                     \
+#define EXPECT_FAULT(decode, text, at_column, expected)                                                                            \
+    do {                                                                                                                           \
+        struct decoding d = decoding_of(decode, text, sizeof(text) - 1);                                                           \
+        cr_expect(d.outcome == CLI_MALFORMED, "%s was taken", text);                                                               \
+        cr_expect(d.outcome == CLI_DECODED || d.fault.column == (at_column), "%s: column %d", text, (int)d.fault.column);          \
+        cr_expect(d.outcome == CLI_DECODED || strstr(d.fault.message, expected), "%s: %s", text, d.fault.message);                 \
+        decoding_free(&d);                                                                                                         \
     } while (0)
 
 #endif

@@ -65,8 +65,9 @@ Test(limits, of_values) {
 
 Test(hex, pairs_and_deletes) {
     EXPECT_RECORD(cli_decode_hex, "616461\t31383135", "ada", "1815");
-    EXPECT_RECORD(cli_decode_hex, "00fF7a", "\0\xff"
-                                            "z",
+    EXPECT_RECORD(cli_decode_hex, "00fF7a",
+                  "\0\xff"
+                  "z",
                   NULL);
     EXPECT_RECORD(cli_decode_hex, "\t", "", "");
 }
@@ -84,10 +85,25 @@ Test(utf8, only_whole_valid_characters) {
         const char *text;
         size_t length;
     } cases[] = {
-        {"a", 1},           {"\xc3\xa9", 2},     {"\xe2\x82\xac", 3}, {"\xf0\x9f\x98\x80", 4}, {"\xf4\x8f\xbf\xbf", 4},
-        {"\xed\x9f\xbf", 3}, {"\x80", 0},         {"\xc0\x80", 0},     {"\xc1\xbf", 0},         {"\xe0\x9f\xbf", 0},
-        {"\xed\xa0\x80", 0}, {"\xf0\x8f\xbf\xbf", 0}, {"\xf4\x90\x80\x80", 0}, {"\xf5\x80\x80\x80", 0}, {"\xc3", 0},
-        {"\xe2\x82", 0},     {"\xe2\x82z", 0},    {"\xff", 0},         {"", 0},
+        {"a", 1},
+        {"\xc3\xa9", 2},
+        {"\xe2\x82\xac", 3},
+        {"\xf0\x9f\x98\x80", 4},
+        {"\xf4\x8f\xbf\xbf", 4},
+        {"\xed\x9f\xbf", 3},
+        {"\x80", 0},
+        {"\xc0\x80", 0},
+        {"\xc1\xbf", 0},
+        {"\xe0\x9f\xbf", 0},
+        {"\xed\xa0\x80", 0},
+        {"\xf0\x8f\xbf\xbf", 0},
+        {"\xf4\x90\x80\x80", 0},
+        {"\xf5\x80\x80\x80", 0},
+        {"\xc3", 0},
+        {"\xe2\x82", 0},
+        {"\xe2\x82z", 0},
+        {"\xff", 0},
+        {"", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cr_expect(cli_utf8_length(varve_str(cases[i].text)) == cases[i].length, "case %zu", i);
