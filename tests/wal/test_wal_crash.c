@@ -96,8 +96,10 @@ static void check_state(sweep *s, vr_memfs *state, const promise *promised, unsi
                   (unsigned long long)promised->synced);
     if (f.seen.batches) cr_assert_leq(f.seen.first, promised->floor + 1);
 
-    if (depth == 0) {                 /* what is written now follows what was recovered, and nothing else comes back */
-        inner.now.written = last + 6; /* two batches have at most six changes; a cut may find part of them */
+    if (depth == 0) {
+        /* What is written now follows what was recovered, and nothing else comes back. Two batches have at most six changes;
+         * a cut may find part of them. */
+        inner.now.written = last + 6;
         wal_must_append(&f, 1);
         wal_must_sync(&f);
         inner.now.synced = vr_wal_last_sequence(f.wal);
