@@ -56,8 +56,8 @@ class Tree:
             text = read(os.path.relpath(path, ROOT))
             self.scripts |= {(os.path.basename(path), name) for name in re.findall(r"^def (?:test|check)_(\w+)", text, re.M)}
         self.words = set()
-        for path in sources("include/**/*.h", "engine/**/*.[ch]", "changelog/*.[ch]", "cli/*.[ch]", "bench/**/*.c*", "tests/**/*.[ch]",
-                            "examples/*.c", "cmake/*"):
+        for path in sources("include/**/*.h", "engine/**/*.[ch]", "changelog/*.[ch]", "cli/*.[ch]", "bench/**/*.c*",
+                            "tests/**/*.[ch]", "examples/*.c", "cmake/*"):
             if os.path.isfile(path):
                 self.words |= set(re.findall(r"\w+", read(os.path.relpath(path, ROOT))))
         self.options = set(re.findall(r'\{(?:\.name = )?"([a-z-]+)",', read("cli/arguments.c")))
