@@ -254,8 +254,8 @@ def test_kill_during_load_keeps_whole_batches(d):
         process.send_signal(signal.SIGKILL)
         process.communicate()
         expect(process.returncode == -signal.SIGKILL, "it was still at work")
-        # A pipe holds 64 KiB, the batch in hand 70 records: all the rest has been written.
-        previous = expect_first_keys(db, 70 if round_number == 0 else 1, max(previous, fed - 1000), fed)
+        # The pipe holds 64 KiB, a block that is being loaded as much again: all the rest has been written.
+        previous = expect_first_keys(db, 70 if round_number == 0 else 1, max(previous, fed - 1500), fed)
         expect_done(varve("verify", db))
 
 
@@ -349,7 +349,7 @@ def test_dump_shows_wal_manifest_and_table(d):
     text = b"".join(b"key:%08d\t%s\n" % (i, os.urandom(200).hex().encode()) for i in range(40000))
     expect_done(varve("load", db, "--memory", "32M", "--quiet", stdin=text))
     for name in sorted(os.listdir(db)):
-        if name != "LOCK":
+        if name != "LOCK" and not name.startswith("spare-"):  # a segment that is yet to be used holds nothing
             result = varve("dump", os.path.join(db, name))
             expect(result.code == 0 and len(result.out.splitlines()) >= 1, "%s: %d %s" % (name, result.code, result.err))
 
