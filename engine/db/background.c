@@ -149,7 +149,7 @@ varve_status vr_db_flush_store(varve_db *db, vr_store *store, varve_error *err) 
     if (status == VARVE_OK) status = describe_flush(store, &in, &edit, err);
     if (status == VARVE_OK) {
         status = vr_db_install(db, &edit, store, in.immutable_count, err);
-        if (status != VARVE_OK) vr_job_undo(&job, &edit);
+        vr_db_undo_tables(&job, &edit, status);
     }
     for (size_t i = 0; i < in.cursor_count; i++) in.cursors[i]->ops->close(in.cursors[i]);
     varve_buffer_free(&in.position);
@@ -190,7 +190,7 @@ varve_status vr_db_compact_store(varve_db *db, vr_store *store, bool all, bool *
         status = vr_job_compact(&job, plan, &edit, &result, err);
         if (status == VARVE_OK) {
             status = vr_db_install(db, &edit, store, 0, err);
-            if (status != VARVE_OK) vr_job_undo(&job, &edit);
+            vr_db_undo_tables(&job, &edit, status);
         }
         if (status == VARVE_OK) {
             *worked = true;

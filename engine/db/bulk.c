@@ -386,9 +386,9 @@ static varve_status install(varve_bulk *bulk, varve_slice position, varve_error 
     return status == VARVE_OK ? vr_db_install(db, &bulk->edit, store, 0, err) : status;
 }
 
-static void remove_runs(varve_bulk *bulk) {
+static void remove_runs(varve_bulk *bulk, varve_status why) {
     vr_job job = {.env = &bulk->db->version_env};
-    vr_job_undo(&job, &bulk->edit);
+    vr_db_undo_tables(&job, &bulk->edit, why);
 }
 
 varve_status varve_bulk_finish(varve_bulk *bulk, varve_slice position, varve_error *err) {
@@ -404,7 +404,7 @@ varve_status varve_bulk_finish(varve_bulk *bulk, varve_slice position, varve_err
     varve_status worked = wait_worker(bulk, status == VARVE_OK ? err : NULL);
     if (status == VARVE_OK) status = worked;
     if (status == VARVE_OK) status = install(bulk, position, err);
-    if (status != VARVE_OK) remove_runs(bulk);
+    remove_runs(bulk, status);
     if (entered == VARVE_OK) vr_db_leave(bulk->db);
     release(bulk);
     return status;
@@ -413,6 +413,6 @@ varve_status varve_bulk_finish(varve_bulk *bulk, varve_slice position, varve_err
 void varve_bulk_abort(varve_bulk *bulk) {
     if (!bulk) return;
     wait_worker(bulk, NULL);
-    remove_runs(bulk);
+    remove_runs(bulk, VARVE_CANCELLED);
     release(bulk);
 }

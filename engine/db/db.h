@@ -242,6 +242,9 @@ varve_status vr_snapshot_create_at(varve_db *db, uint64_t sequence, varve_snapsh
  * recycles WAL segments. manifest_mutex NOT held. */
 varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t flushed, varve_error *err);
 
+/* Removes the tables of an edit whose installation ended with status, unless it succeeded or may be durable all the same. */
+void vr_db_undo_tables(const vr_job *job, const vr_edit *edit, varve_status status);
+
 /* The sequence up to which everything is in tables and released by every feed, once `skip` oldest immutables of store are.
  * db->mutex held. */
 uint64_t vr_db_wal_floor(varve_db *db, const vr_store *store, size_t skip);

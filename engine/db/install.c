@@ -150,7 +150,13 @@ static varve_status publish_version(varve_db *db, vr_store *store, vr_version *n
     varve_error own = {0};
     vr_error_nomem(&own, sizeof *view, "a store's view, after its manifest edit was written; open the database again");
     vr_db_latch(db, &own);
-    return vr_error_copy(err, &own);
+    return vr_db_check_writable(db, err); /* VARVE_READ_ONLY: the edit stands */
+}
+
+void vr_db_undo_tables(const vr_job *job, const vr_edit *edit, varve_status status) {
+    /* An edit whose write or sync failed may be durable all the same, and then its tables must be there. The next open removes them if it is not. */
+    if (status == VARVE_OK || status == VARVE_IO || status == VARVE_READ_ONLY) return;
+    vr_job_undo(job, edit);
 }
 
 varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t flushed, varve_error *err) {
