@@ -3,7 +3,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "initial_copy.h"
 #include "open.h"
@@ -143,14 +142,7 @@ varve_status varve_changelog_flush(varve_changelog *changelog, uint32_t timeout_
     if (!err) err = &local;
     if (!changelog) return vcl_fail(err, VARVE_INVALID, 0, "changelog is NULL");
     uint64_t target = varve_sequence(changelog->link.db);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(timeout_ms / 1000);
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    struct timespec until = vcl_deadline_in(timeout_ms);
     const varve_changelog_stats *stats = &changelog->stats;
     varve_status status = VARVE_OK;
     int waited = 0;

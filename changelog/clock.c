@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "report.h"
 
@@ -26,6 +25,18 @@ uint64_t vcl_monotonic_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct timespec vcl_deadline_in(uint64_t ms) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)(ms / 1000);
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_nsec -= 1000000000;
+        at.tv_sec++;
+    }
+    return at;
 }
 
 void vcl_sleep_ms(uint32_t ms) {

@@ -5,6 +5,7 @@
 #ifndef VCL_CLOCK_H
 #define VCL_CLOCK_H
 
+#include <time.h>
 #include <varve/types.h>
 
 /* The wall clock: ms since 1970. Decides on the age of a position, never on waiting. */
@@ -16,6 +17,7 @@ typedef struct vcl_clock {
 vcl_clock vcl_clock_system(void);
 uint64_t vcl_monotonic_ms(void);
 void vcl_sleep_ms(uint32_t ms);
+struct timespec vcl_deadline_in(uint64_t ms); /* on the monotonic clock, for waiting on a condition */
 
 /* Fills bytes from the kernel's generator. Returns: VARVE_IO when it has none. */
 varve_status vcl_random(void *bytes, size_t size, varve_error *err);

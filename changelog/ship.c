@@ -4,7 +4,6 @@
 #include "ship.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "report.h"
 
@@ -24,21 +23,9 @@ static bool stopping(varve_changelog *changelog) {
     return stop;
 }
 
-static struct timespec deadline_in(uint64_t ms) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / 1000);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_nsec -= 1000000000;
-        at.tv_sec++;
-    }
-    return at;
-}
-
 bool vcl_ship_pause(void *context, uint32_t ms) {
     varve_changelog *changelog = context;
-    struct timespec until = deadline_in(ms);
+    struct timespec until = vcl_deadline_in(ms);
     pthread_mutex_lock(&changelog->lock);
     int waited = 0;
     while (!changelog->stop && waited != ETIMEDOUT) waited = pthread_cond_timedwait(&changelog->wake, &changelog->lock, &until);
@@ -85,7 +72,7 @@ static void wait_interval(varve_changelog *changelog, uint64_t first_ms) {
     uint64_t due = first_ms + changelog->link.config.commit_interval_ms;
     uint64_t now = vcl_monotonic_ms();
     if (now >= due) return;
-    struct timespec until = deadline_in(due - now);
+    struct timespec until = vcl_deadline_in(due - now);
     pthread_mutex_lock(&changelog->lock);
     int waited = 0;
     while (!changelog->stop && changelog->flush_sequence <= changelog->stats.acknowledged_sequence && waited != ETIMEDOUT) {
