@@ -75,7 +75,7 @@ static varve_status write_seal(vr_wal *wal, uint64_t last_sequence, varve_error 
     vr_segment *seg = wal->active;
     char record[VR_WAL_RECORD_BYTES];
     VR_ASSERT(wal->at + VR_WAL_RECORD_BYTES <= seg->size);
-    if (seg->map && wal->mapped && !seg->recovered) {
+    if (wal->mapped && !seg->recovered) { /* then the map is the writer's own; else a reader may be making one */
         vr_wal_record_finish(seg->map + wal->at, seg->number, VR_WAL_SEAL, last_sequence, 0);
         return VARVE_OK;
     }
