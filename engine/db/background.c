@@ -29,14 +29,16 @@ static bool job_cancelled(void *context) {
 
 varve_status vr_db_snapshots(varve_db *db, uint64_t **sequences, size_t *count, varve_error *err) {
     vr_mutex_assert_held(&db->mutex);
-    size_t capacity = db->feed_count + 1;
+    size_t capacity = 2 * db->feed_count + 1;
     for (struct varve_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next) capacity++;
     uint64_t *list = vr_alloc(&db->env.mem, capacity * sizeof list[0]);
     if (!list) return vr_error_nomem(err, capacity * sizeof list[0], "the list of snapshots");
     size_t n = 0;
     for (struct varve_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next) list[n++] = s->sequence;
-    for (size_t i = 0; i < db->feed_count; i++) { /* few: insertion keeps the list rising */
-        uint64_t sequence = atomic_load_explicit(&db->feeds[i]->released, memory_order_relaxed);
+    /* A feed is where it says, and where the manifest says: a crash takes it back there. Few: insertion keeps the list rising. */
+    for (size_t i = 0; i < 2 * db->feed_count; i++) {
+        const vr_feed *feed = db->feeds[i / 2];
+        uint64_t sequence = i % 2 ? feed->persisted : atomic_load_explicit(&feed->released, memory_order_relaxed);
         size_t at = n++;
         for (; at > 0 && list[at - 1] > sequence; at--) list[at] = list[at - 1];
         list[at] = sequence;

@@ -369,11 +369,8 @@ static varve_status install(varve_bulk *bulk, varve_slice position, varve_error 
     if (!positioned) return VARVE_NOMEM;
     positioned->store_id = store->id;
     positioned->content = position;
-    vr_mutex_lock(&store->position_mutex);
-    bool copied = vr_buffer_set(&store->position, position);
-    store->has_position = copied && position.size > 0;
-    vr_mutex_unlock(&store->position_mutex);
-    if (!copied) return vr_error_nomem(err, position.size, "a store's position");
+    varve_buffer copy = {0};
+    if (!vr_buffer_set(&copy, position)) return vr_error_nomem(err, position.size, "a store's position");
     vr_mutex_lock(&db->write_mutex);
     bulk->edit.fields[bulk->edit.count - 2].sequence = db->last_sequence;
     vr_mutex_lock(&db->mutex);
@@ -383,7 +380,17 @@ static varve_status install(varve_bulk *bulk, varve_slice position, varve_error 
     vr_mutex_unlock(&db->write_mutex);
     varve_status status = vr_wal_sync(db->wal, err); /* the tables' sequences must not be ahead of a recovered WAL's */
     if (status == VARVE_OK) status = vr_fs_sync_dir(db->env.fs, db->dir, err);
-    return status == VARVE_OK ? vr_db_install(db, &bulk->edit, store, 0, err) : status;
+    if (status == VARVE_OK) status = vr_db_install(db, &bulk->edit, store, 0, err);
+    if (status == VARVE_OK) { /* not before: a load that failed leaves the store without it */
+        vr_mutex_lock(&store->position_mutex);
+        varve_buffer before = store->position;
+        store->position = copy;
+        copy = before;
+        store->has_position = position.size > 0;
+        vr_mutex_unlock(&store->position_mutex);
+    }
+    varve_buffer_free(&copy);
+    return status;
 }
 
 static void remove_runs(varve_bulk *bulk, varve_status why) {

@@ -34,6 +34,7 @@ static varve_status copy_files(varve_db *db, const char *target, varve_error *er
     if (status == VARVE_OK) status = vr_manifest_write_copy(&db->env, state, &nothing, target, err);
     vr_edit_free(&nothing);
     if (status == VARVE_OK) status = vr_fs_sync_dir(db->env.fs, target, err);
+    if (status == VARVE_OK) status = vr_db_sync_parent(db, target, err);
     return status;
 }
 

@@ -46,7 +46,7 @@ typedef struct vr_view {
     _Atomic uint32_t refs; /* the store's one, and one for each iterator */
     vr_memtable *active;   /* NULL: nothing written since the last turn-over */
     vr_version *version;
-    size_t immutable_count;
+    size_t immutable_count, immutable_capacity;
     vr_memtable *immutables[]; /* newest first */
 } vr_view;
 
@@ -170,6 +170,9 @@ struct varve_db {
 /* varve_open() in an environment of the caller's choice (file system, clock, allocator). Copies env. */
 varve_status vr_db_open(const vr_env *env, const char *path, const varve_options *options, varve_db **db, varve_error *err);
 void vr_db_ref(varve_db *db);
+
+/* Makes path's own entry in its parent directory durable. */
+varve_status vr_db_sync_parent(varve_db *db, const char *path, varve_error *err);
 void vr_db_unref(varve_db *db);
 
 /* --- options.c --- */
@@ -195,6 +198,11 @@ varve_status vr_store_check(const varve_store *handle, varve_error *err);
 
 /* A view of these parts, each of which it takes a reference of; NULL without memory. */
 vr_view *vr_view_create(const vr_mem *mem, vr_memtable *active, const vr_immutable *immutables, size_t count, vr_version *version);
+
+/* The same in two steps, the second of which cannot fail: an empty view with room for so many memtables, and its filling. */
+vr_view *vr_view_reserve(const vr_mem *mem, size_t capacity);
+void vr_view_fill(vr_view *view, vr_memtable *active, const vr_immutable *immutables, size_t count, vr_version *version);
+
 void vr_view_ref(vr_view *view);
 void vr_view_unref(vr_view *view);
 
@@ -244,6 +252,13 @@ varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t 
 
 /* Removes the tables of an edit whose installation ended with status, unless it succeeded or may be durable all the same. */
 void vr_db_undo_tables(const vr_job *job, const vr_edit *edit, varve_status status);
+
+/* Adds to the edit what the feeds have released since the manifest was last told. db->mutex held. */
+varve_status vr_db_add_feeds(varve_db *db, vr_edit *edit, varve_error *err);
+
+/* Appends to the manifest. When that leaves it in doubt whether the edit is durable, writing stops: VARVE_IO or VARVE_READ_ONLY. manifest_mutex
+ * held. */
+varve_status vr_db_append_edit(varve_db *db, const vr_edit *edit, varve_error *err);
 
 /* The sequence up to which everything is in tables and released by every feed, once `skip` oldest immutables of store are.
  * db->mutex held. */

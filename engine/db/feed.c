@@ -91,7 +91,7 @@ static varve_status persist(varve_db *db, vr_edit_kind kind, const char *name, u
     if (status == VARVE_OK) {
         field->name = varve_str(name);
         field->sequence = released;
-        status = vr_manifest_append(db->manifest, &edit, err);
+        status = vr_db_append_edit(db, &edit, err);
     }
     vr_edit_free(&edit);
     return status;
@@ -120,11 +120,13 @@ static varve_status feed_open_entered(varve_db *db, const char *name, varve_feed
     status = claim(db, name, &feed, &made, err);
     bool claimed = status == VARVE_OK;
     uint64_t released = claimed ? atomic_load_explicit(&feed->released, memory_order_relaxed) : 0;
-    if (claimed && made) status = persist(db, VR_EDIT_FEED_SET, name, released, err);
+    if (claimed && made) status = vr_wal_sync(db->wal, err); /* a sequence that a power cut takes back is given out again */
+    if (claimed && made && status == VARVE_OK) status = persist(db, VR_EDIT_FEED_SET, name, released, err);
+    bool forget = made && status != VARVE_OK; /* from here on the manifest has it */
     vr_mutex_unlock(&db->manifest_mutex);
     if (status == VARVE_OK) status = vr_wal_reader_open(db->wal, released, &handle->reader, err);
     if (status != VARVE_OK) {
-        if (claimed) unclaim(db, feed, made);
+        if (claimed) unclaim(db, feed, forget);
         vr_free(&db->env.mem, handle);
         return status;
     }

@@ -36,7 +36,7 @@ static varve_status add_number(vr_edit *edit, vr_edit_kind kind, uint64_t number
 }
 
 /* Adds what the feeds have released since the manifest was last told. db->mutex held. */
-static varve_status add_feeds(varve_db *db, vr_edit *edit, varve_error *err) {
+varve_status vr_db_add_feeds(varve_db *db, vr_edit *edit, varve_error *err) {
     vr_mutex_assert_held(&db->mutex);
     uint64_t synced = vr_wal_synced_sequence(db->wal);
     for (size_t i = 0; i < db->feed_count; i++) {
@@ -85,7 +85,7 @@ static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *stor
                                varve_error *err) {
     vr_mutex_lock(&db->mutex);
     uint64_t floor = vr_db_wal_floor(db, store, flushed);
-    varve_status status = add_feeds(db, edit, err);
+    varve_status status = vr_db_add_feeds(db, edit, err);
     vr_mutex_unlock(&db->mutex);
     if (status != VARVE_OK) return status;
     VR_ASSERT(floor <= varve_sequence(db));
@@ -124,19 +124,15 @@ static void drop_flushed(vr_store *store, size_t flushed) {
     memmove(store->immutables, store->immutables + flushed, store->immutable_count * sizeof store->immutables[0]);
 }
 
-/* Publishes the store's next view, and lets go of what is in tables now. The edit is durable: without memory for the view, writing
- * stops. */
-static varve_status publish_version(varve_db *db, vr_store *store, vr_version *next, size_t flushed, varve_error *err) {
+/* Publishes view, filled, as the store's next one, and lets go of what is in tables now. The edit is durable: nothing may fail. */
+static void publish_version(varve_db *db, vr_store *store, vr_view *view, vr_version *next, size_t flushed) {
     vr_mutex_lock(&db->mutex);
     vr_view *before = atomic_load_explicit(&store->view, memory_order_relaxed);
     vr_version_mark_obsolete(before->version, next);
     VR_ASSERT(flushed == 0 || store->flushing);
-    vr_view *view =
-        vr_view_create(&db->env.mem, before->active, store->immutables + flushed, store->immutable_count - flushed, next);
-    if (view) {
-        vr_store_publish(store, view);
-        drop_flushed(store, flushed);
-    }
+    vr_view_fill(view, before->active, store->immutables + flushed, store->immutable_count - flushed, next);
+    vr_store_publish(store, view);
+    drop_flushed(store, flushed);
     uint64_t debt = 0;
     for (size_t i = 0; i < db->store_count; i++) {
         vr_view *other = atomic_load_explicit(&db->stores[i]->view, memory_order_relaxed);
@@ -146,17 +142,22 @@ static varve_status publish_version(varve_db *db, vr_store *store, vr_version *n
     atomic_store_explicit(&db->debt, debt, memory_order_relaxed); /* a hint */
     vr_cond_broadcast(&db->work_cond);
     vr_mutex_unlock(&db->mutex);
-    if (view) return VARVE_OK;
-    varve_error own = {0};
-    vr_error_nomem(&own, sizeof *view, "a store's view, after its manifest edit was written; open the database again");
-    vr_db_latch(db, &own);
-    return vr_db_check_writable(db, err); /* VARVE_READ_ONLY: the edit stands */
 }
 
 void vr_db_undo_tables(const vr_job *job, const vr_edit *edit, varve_status status) {
     /* An edit whose write or sync failed may be durable all the same, and then its tables must be there. The next open removes them if it is not. */
     if (status == VARVE_OK || status == VARVE_IO || status == VARVE_READ_ONLY) return;
     vr_job_undo(job, edit);
+}
+
+varve_status vr_db_append_edit(varve_db *db, const vr_edit *edit, varve_error *err) {
+    vr_mutex_assert_held(&db->manifest_mutex);
+    varve_error own = {0};
+    varve_status status = vr_manifest_append(db->manifest, edit, &own);
+    if (status == VARVE_OK) return VARVE_OK;
+    bool doubt = vr_manifest_stopped(db->manifest);
+    if (status == VARVE_INTERNAL || doubt) vr_db_latch(db, &own);
+    return doubt && status != VARVE_IO ? vr_db_check_writable(db, err) : vr_error_copy(err, &own);
 }
 
 varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t flushed, varve_error *err) {
@@ -175,12 +176,7 @@ varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t 
         status = vr_version_apply(&db->version_env, base, edit, store->id, &next, err);
     }
     if (status == VARVE_OK) status = add_upkeep(db, edit, store, flushed, &first_needed, err);
-    if (status == VARVE_OK) {
-        varve_error own = {0};
-        status = vr_manifest_append(db->manifest, edit, &own);
-        if (status == VARVE_READ_ONLY || status == VARVE_IO || status == VARVE_INTERNAL) vr_db_latch(db, &own);
-        if (status != VARVE_OK) vr_error_copy(err, &own);
-    }
+    if (status == VARVE_OK) status = vr_db_append_edit(db, edit, err);
     if (status == VARVE_OK) {
         vr_mutex_lock(&db->mutex);
         note_feeds(db, edit);

@@ -14,7 +14,7 @@
 #include "db/db.h"
 #include "kv/merge.h"
 
-typedef enum iterator_state { AT_START, AT_FORWARD, AT_BACKWARD, AT_END, FAILED } iterator_state;
+typedef enum iterator_state { FRESH, AT_START, AT_FORWARD, AT_BACKWARD, AT_END, FAILED } iterator_state;
 
 struct varve_iterator {
     varve_db *db;
@@ -270,6 +270,7 @@ varve_status varve_iterator_next(varve_iterator *it) {
     if (status != VARVE_OK) return status;
     vr_cursor *cursor = it->cursor;
     switch (it->state) {
+    case FRESH:
     case AT_START: to_first(it); break;
     case AT_END: return VARVE_NOT_FOUND;
     case AT_FORWARD:
@@ -291,6 +292,7 @@ varve_status varve_iterator_prev(varve_iterator *it) {
     vr_cursor *cursor = it->cursor;
     switch (it->state) {
     case AT_START: return VARVE_NOT_FOUND;
+    case FRESH:
     case AT_END: to_last(it); break;
     case AT_FORWARD:
         if (!vr_buffer_set(&it->key, cursor->key)) return fail_nomem(it, cursor->key.size);

@@ -5,12 +5,14 @@
  * memtables as a write would; it writes no table, so crashing in it changes nothing.
  */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "db/db.h"
 #include "version/filename.h"
+#include "wal/layout.h"
 
 void vr_db_ref(varve_db *db) {
     atomic_fetch_add_explicit(&db->refs, 1, memory_order_relaxed);
@@ -84,18 +86,29 @@ static varve_status allocate(const vr_env *env, const char *path, const varve_op
 
 /* --- Directory and manifest --------------------------------------------------------------------------------------- */
 
-static bool is_manifest(void *found, const char *name) {
-    if (strcmp(name, VR_NAME_MANIFEST) != 0) return true;
-    *(bool *)found = true;
-    return false;
+/* What a directory holds of a database. */
+typedef struct contents {
+    bool manifest;
+    char stray[64]; /* a table or WAL segment, which only a manifest gives a meaning; "" when there is none */
+} contents;
+
+static bool note_content(void *context, const char *name) {
+    contents *found = context;
+    uint64_t number;
+    if (strcmp(name, VR_NAME_MANIFEST) == 0) {
+        found->manifest = true;
+    } else if (vr_filename_parse_table(name, &number) || vr_wal_name_parse(name, &number) == VR_WAL_FILE_SEGMENT) {
+        snprintf(found->stray, sizeof found->stray, "%s", name);
+    }
+    return true;
 }
 
 /* Makes the directory's own entry in its parent durable. */
-static varve_status sync_parent(varve_db *db, varve_error *err) {
+varve_status vr_db_sync_parent(varve_db *db, const char *path, varve_error *err) {
     char parent[VR_PATH_BYTES_MAX];
-    size_t size = strlen(db->dir);
-    if (size + 4 > sizeof parent) return vr_error_set(err, VARVE_INVALID, "path %s: it is too long", db->dir);
-    memcpy(parent, db->dir, size);
+    size_t size = strlen(path);
+    if (size + 4 > sizeof parent) return vr_error_set(err, VARVE_INVALID, "path %s: it is too long", path);
+    memcpy(parent, path, size);
     memcpy(parent + size, "/..", 4);
     while (size > 1 && parent[size - 1] == '/') size--;
     size_t slash = size;
@@ -105,32 +118,41 @@ static varve_status sync_parent(varve_db *db, varve_error *err) {
     return vr_fs_sync_dir(db->env.fs, parent, err);
 }
 
+/* Looks again, now that nobody else can make a database here. A new one must not hide what is left of one that lost its manifest. */
+static varve_status check_locked(varve_db *db, bool *exists, varve_error *err) {
+    contents found = {0};
+    varve_status status = vr_fs_list(db->env.fs, db->dir, note_content, &found, err);
+    if (status != VARVE_OK) return status;
+    if (!found.manifest && found.stray[0]) {
+        return vr_error_set(err, VARVE_CORRUPTION, "database %s: the file %s is missing, but %s is there", db->dir, VR_NAME_MANIFEST,
+                            found.stray);
+    }
+    *exists = found.manifest;
+    return found.manifest ? VARVE_OK : vr_db_sync_parent(db, db->dir, err); /* also where an earlier open made the directory and failed */
+}
+
 /* Takes the lock, making the directory if it is to be made; tells whether a manifest is there. */
 static varve_status take_directory(varve_db *db, bool *exists, varve_error *err) {
     char path[VR_PATH_BYTES_MAX];
-    *exists = false;
-    varve_status status = vr_fs_list(db->env.fs, db->dir, is_manifest, exists, err);
+    contents found = {0};
+    varve_status status = vr_fs_list(db->env.fs, db->dir, note_content, &found, err);
     if (status != VARVE_OK && status != VARVE_MISSING) return status;
-    if (!*exists && !db->options.create) {
+    if (!found.manifest && !db->options.create) {
         return vr_error_set(err, VARVE_MISSING, "database %s: there is none (no %s there), and option create is not set", db->dir,
                             VR_NAME_MANIFEST);
     }
-    if (*exists && db->options.error_if_exists) {
+    if (found.manifest && db->options.error_if_exists) {
         return vr_error_set(err, VARVE_EXISTS, "database %s: it exists already, and option error_if_exists is set", db->dir);
     }
     if (status == VARVE_MISSING) {
         status = vr_fs_make_dir(db->env.fs, db->dir, err);
-        if (status == VARVE_EXISTS) status = VARVE_OK;
-        if (status == VARVE_OK) status = sync_parent(db, err);
-        if (status != VARVE_OK) return status;
+        if (status != VARVE_OK && status != VARVE_EXISTS) return status;
     }
     if (!vr_path_join(path, db->dir, VR_NAME_LOCK)) return vr_error_set(err, VARVE_INVALID, "path %s: it is too long", db->dir);
     status = vr_fs_lock(db->env.fs, path, &db->lock, err);
     if (status == VARVE_BUSY)
         return vr_error_set(err, VARVE_BUSY, "database %s: another process, or another handle of this one, has it open", db->dir);
-    if (status != VARVE_OK) return status;
-    *exists = false; /* once more, now that nobody else can make one */
-    return vr_fs_list(db->env.fs, db->dir, is_manifest, exists, err);
+    return status == VARVE_OK ? check_locked(db, exists, err) : status;
 }
 
 static varve_status load_manifest(varve_db *db, bool exists, varve_error *err) {
@@ -219,8 +241,11 @@ static varve_status open_wal(varve_db *db, varve_error *err) {
 static varve_status mark(varve_db *db, vr_edit_kind kind, uint64_t sequence, varve_error *err) {
     vr_edit edit;
     vr_edit_init(&edit, &db->env.mem);
-    vr_edit_field *field = vr_edit_add(&edit, kind, err);
-    varve_status status = field ? VARVE_OK : VARVE_NOMEM;
+    vr_mutex_lock(&db->mutex);
+    varve_status status = vr_db_add_feeds(db, &edit, err);
+    vr_mutex_unlock(&db->mutex);
+    vr_edit_field *field = status == VARVE_OK ? vr_edit_add(&edit, kind, err) : NULL;
+    if (status == VARVE_OK && !field) status = VARVE_NOMEM;
     if (status == VARVE_OK) {
         field->sequence = sequence;
         vr_mutex_lock(&db->manifest_mutex);

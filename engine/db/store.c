@@ -41,7 +41,8 @@ void vr_store_free(vr_store *store) {
     vr_free(&mem, store);
 }
 
-varve_status vr_store_create(varve_db *db, const vr_store_meta *meta, vr_store **out, varve_error *err) {
+/* The object, and room for it in the database's list. */
+static varve_status make(varve_db *db, const vr_store_meta *meta, vr_store **out, varve_error *err) {
     vr_store *store = vr_zalloc(&db->env.mem, sizeof *store);
     if (!store) return vr_error_nomem(err, sizeof *store, "a store");
     store->db = db;
@@ -65,9 +66,20 @@ varve_status vr_store_create(varve_db *db, const vr_store_meta *meta, vr_store *
         return status;
     }
     store->has_position = meta->position.size > 0;
-    db->stores[db->store_count++] = store;
     *out = store;
     return VARVE_OK;
+}
+
+/* Adds what make() has made; between them nobody else may have added one. */
+static void add(varve_db *db, vr_store *store) {
+    VR_ASSERT(db->store_count < db->store_capacity);
+    db->stores[db->store_count++] = store;
+}
+
+varve_status vr_store_create(varve_db *db, const vr_store_meta *meta, vr_store **out, varve_error *err) {
+    varve_status status = make(db, meta, out, err);
+    if (status == VARVE_OK) add(db, *out);
+    return status;
 }
 
 static varve_status check_name(const char *name, varve_error *err) {
@@ -92,25 +104,35 @@ static varve_status describe_create(varve_db *db, const vr_store_meta *meta, vr_
     return VARVE_OK;
 }
 
-/* Records a new store in the manifest, then makes it. */
+/* Makes a new store and records it in the manifest, before anybody sees it. */
 static varve_status create(varve_db *db, const char *name, const varve_store_options *options, varve_error *err) {
     vr_edit edit;
     vr_edit_init(&edit, &db->env.mem);
     vr_store_meta meta = {.name = (char *)name, .options = *options};
+    vr_store *store = NULL;
     vr_mutex_lock(&db->manifest_mutex);
     varve_status status = vr_db_check_writable(db, err);
+    vr_mutex_lock(&db->mutex);
+    bool made_meanwhile = find_by_name(db, name) != NULL; /* by another thread: it is there to be opened */
+    vr_mutex_unlock(&db->mutex);
+    if (status != VARVE_OK || made_meanwhile) goto out;
+    meta.id = vr_manifest_state_of(db->manifest)->next_store_id;
+    status = describe_create(db, &meta, &edit, err);
     if (status == VARVE_OK) {
-        meta.id = vr_manifest_state_of(db->manifest)->next_store_id;
-        status = describe_create(db, &meta, &edit, err);
-    }
-    if (status == VARVE_OK) status = vr_manifest_append(db->manifest, &edit, err);
-    if (status == VARVE_OK) {
-        vr_store *store = NULL;
         vr_mutex_lock(&db->mutex);
-        status = vr_store_create(db, &meta, &store, err);
+        status = make(db, &meta, &store, err);
         vr_mutex_unlock(&db->mutex);
     }
+    if (status == VARVE_OK) status = vr_db_append_edit(db, &edit, err);
+    if (status == VARVE_OK) {
+        vr_mutex_lock(&db->mutex);
+        add(db, store);
+        vr_mutex_unlock(&db->mutex);
+        store = NULL;
+    }
+out:
     vr_mutex_unlock(&db->manifest_mutex);
+    vr_store_free(store);
     vr_edit_free(&edit);
     return status;
 }
@@ -168,10 +190,7 @@ varve_status varve_store_open(varve_db *db, const char *name, const varve_store_
     checked.must_exist = false;
     varve_error create_err = {0};
     status = create(db, name, &checked, &create_err);
-    /* Another thread may have created it in between: then the manifest refuses a second one of that name, and it is there to be
-     * opened. */
-    varve_status opened = take_handle(db, name, wanted, store, err);
-    return opened == VARVE_MISSING ? vr_error_copy(err, &create_err) : opened;
+    return status == VARVE_OK ? take_handle(db, name, wanted, store, err) : vr_error_copy(err, &create_err);
 }
 
 void varve_store_close(varve_store *handle) {
@@ -185,17 +204,19 @@ void varve_store_close(varve_store *handle) {
     vr_db_unref(db);
 }
 
-/* Takes everything away from a store that the manifest no longer has. */
-static varve_status empty_store(varve_db *db, vr_store *store, varve_error *err) {
+/* A view of nothing. Made before the store is dropped, so that nothing can fail afterwards. */
+static varve_status make_empty_view(varve_db *db, const vr_store *store, vr_view **view, varve_error *err) {
     vr_store_meta nothing = {.id = store->id, .name = store->name, .options = store->options};
     vr_version *version = NULL;
     varve_status status = vr_version_create(&db->version_env, &nothing, &version, err);
     if (status != VARVE_OK) return status;
-    vr_view *view = vr_view_create(&db->env.mem, NULL, NULL, 0, version);
-    if (!view) {
-        vr_version_unref(version);
-        return vr_error_nomem(err, sizeof *view, "a store's view");
-    }
+    *view = vr_view_create(&db->env.mem, NULL, NULL, 0, version);
+    vr_version_unref(version);
+    return *view ? VARVE_OK : vr_error_nomem(err, sizeof **view, "a store's view");
+}
+
+/* Takes everything away from a store that the manifest no longer has. Takes over the caller's reference of view. */
+static void empty_store(varve_db *db, vr_store *store, vr_view *view) {
     vr_mutex_lock(&db->write_mutex);
     vr_mutex_lock(&db->mutex);
     while (store->flushing || store->compacting) { /* they install into a store that is gone otherwise; they hold neither mutex */
@@ -206,7 +227,7 @@ static varve_status empty_store(varve_db *db, vr_store *store, varve_error *err)
         vr_mutex_lock(&db->mutex);
     }
     vr_view *before = atomic_load_explicit(&store->view, memory_order_relaxed);
-    vr_version_mark_obsolete(before->version, version);
+    vr_version_mark_obsolete(before->version, view->version);
     vr_store_publish(store, view);
     for (size_t i = 0; i < store->immutable_count; i++) {
         if (store->immutables[i].mt) vr_memtable_unref(store->immutables[i].mt);
@@ -219,8 +240,6 @@ static varve_status empty_store(varve_db *db, vr_store *store, varve_error *err)
     vr_mutex_unlock(&db->mutex);
     vr_mutex_unlock(&db->write_mutex);
     if (active) vr_memtable_unref(active);
-    vr_version_unref(version);
-    return VARVE_OK;
 }
 
 static varve_status store_drop_entered(varve_db *db, const char *name, varve_error *err) {
@@ -228,22 +247,29 @@ static varve_status store_drop_entered(varve_db *db, const char *name, varve_err
     if (status == VARVE_OK) status = check_name(name, err);
     if (status != VARVE_OK) return status;
     vr_edit edit;
+    vr_view *nothing = NULL;
     vr_edit_init(&edit, &db->env.mem);
     vr_mutex_lock(&db->manifest_mutex);
     vr_mutex_lock(&db->mutex);
     vr_store *store = find_by_name(db, name);
     vr_mutex_unlock(&db->mutex);
     if (!store) status = vr_error_set(err, VARVE_MISSING, "store %s: database %s has none of that name", name, db->dir);
+    if (status == VARVE_OK) status = make_empty_view(db, store, &nothing, err);
     vr_edit_field *field = status == VARVE_OK ? vr_edit_add(&edit, VR_EDIT_STORE_DROP, err) : NULL;
     if (!field && status == VARVE_OK) status = VARVE_NOMEM;
     if (status == VARVE_OK) {
         field->store_id = store->id;
-        status = vr_manifest_append(db->manifest, &edit, err);
+        status = vr_db_append_edit(db, &edit, err);
     }
     if (status == VARVE_OK) atomic_store_explicit(&store->dropped, true, memory_order_release); /* pairs with vr_store_check() */
     vr_mutex_unlock(&db->manifest_mutex);
     vr_edit_free(&edit);
-    return status == VARVE_OK ? empty_store(db, store, err) : status;
+    if (status == VARVE_OK) {
+        empty_store(db, store, nothing);
+    } else if (nothing) {
+        vr_view_unref(nothing);
+    }
+    return status;
 }
 
 varve_status varve_store_drop(varve_db *db, const char *name, varve_error *err) {

@@ -7,12 +7,17 @@
 #include "base/check.h"
 #include "db/db.h"
 
-vr_view *vr_view_create(const vr_mem *mem, vr_memtable *active, const vr_immutable *immutables, size_t count, vr_version *version) {
-    vr_view *view = vr_zalloc(mem, sizeof *view + count * sizeof view->immutables[0]);
+vr_view *vr_view_reserve(const vr_mem *mem, size_t capacity) {
+    vr_view *view = vr_zalloc(mem, sizeof *view + capacity * sizeof view->immutables[0]);
     if (!view) return NULL;
-    VR_ASSERT(version);
     view->mem = *mem;
+    view->immutable_capacity = capacity;
     atomic_init(&view->refs, 1);
+    return view;
+}
+
+void vr_view_fill(vr_view *view, vr_memtable *active, const vr_immutable *immutables, size_t count, vr_version *version) {
+    VR_ASSERT(version && !view->version && count <= view->immutable_capacity);
     view->active = active;
     if (active) vr_memtable_ref(active);
     view->version = version;
@@ -22,6 +27,11 @@ vr_view *vr_view_create(const vr_mem *mem, vr_memtable *active, const vr_immutab
         view->immutables[view->immutable_count++] = immutables[i].mt;
         vr_memtable_ref(immutables[i].mt);
     }
+}
+
+vr_view *vr_view_create(const vr_mem *mem, vr_memtable *active, const vr_immutable *immutables, size_t count, vr_version *version) {
+    vr_view *view = vr_view_reserve(mem, count);
+    if (view) vr_view_fill(view, active, immutables, count, version);
     return view;
 }
 
@@ -36,7 +46,7 @@ void vr_view_unref(vr_view *view) {
     if (atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) != 1) return;
     if (view->active) vr_memtable_unref(view->active);
     for (size_t i = 0; i < view->immutable_count; i++) vr_memtable_unref(view->immutables[i]);
-    vr_version_unref(view->version);
+    if (view->version) vr_version_unref(view->version);
     vr_mem mem = view->mem;
     vr_free(&mem, view);
 }

@@ -224,10 +224,11 @@ static varve_status wait_for_wal(varve_db *db, varve_error *err) {
     }
 }
 
-static varve_status upkeep(varve_db *db, varve_error *err) {
+/* replica: what it writes is how a feed's consumer makes room (positions, roll-backs), so it does not wait for room. */
+static varve_status upkeep(varve_db *db, bool replica, varve_error *err) {
     if (db->wal_appended < db->upkeep_at) return VARVE_OK;
     varve_status status = turn_over_greedy(db, err);
-    if (status == VARVE_OK) status = wait_for_wal(db, err);
+    if (status == VARVE_OK && !replica) status = wait_for_wal(db, err);
     if (status != VARVE_OK) return status;
     vr_cache_trim(db->cache);
     vr_cond_signal(&db->work_cond); /* a segment may have to be prepared; a signal lost to a thread about to wait comes again */
@@ -303,7 +304,7 @@ static varve_status write_single_locked(vr_store *store, const vr_change *change
     varve_db *db = store->db;
     varve_status status = vr_db_check_writable(db, err);
     if (status == VARVE_OK) status = check_store_for_write(store, err);
-    if (status == VARVE_OK) status = upkeep(db, err);
+    if (status == VARVE_OK) status = upkeep(db, false, err);
     if (status != VARVE_OK) return status;
     char head[VR_BATCH_HEADER_BYTES + 1 + 3 * VR_VARINT32_BYTES_MAX];
     vr_batch_header_encode(head, vr_env_wall_ms(&db->env), false, 1);
@@ -379,7 +380,7 @@ static varve_status walk_batch(varve_db *db, varve_slice batch, uint64_t sequenc
 
 static varve_status write_batch_locked(varve_db *db, varve_slice batch, const varve_write_options *options, varve_error *err) {
     varve_status status = vr_db_check_writable(db, err);
-    if (status == VARVE_OK) status = upkeep(db, err);
+    if (status == VARVE_OK) status = upkeep(db, options->replica, err);
     if (status == VARVE_OK) status = walk_batch(db, batch, 0, err);
     if (status != VARVE_OK) return status;
     uint32_t count = vr_get32(batch.data + 8);
@@ -448,7 +449,12 @@ static varve_status sync_entered(varve_db *db, varve_error *err) {
     if (status != VARVE_OK) return status;
     varve_error own = {0};
     status = vr_wal_sync(db->wal, &own);
-    if (status == VARVE_OK) return VARVE_OK;
+    if (status == VARVE_OK) { /* vouched for at once: the process may die before the next write does so */
+        vr_mutex_lock(&db->write_mutex);
+        vr_wal_mark_synced(db->wal);
+        vr_mutex_unlock(&db->write_mutex);
+        return VARVE_OK;
+    }
     vr_db_latch(db, &own);
     return vr_error_copy(err, &own);
 }

@@ -55,14 +55,18 @@ static varve_status latch(vr_manifest *m, const varve_error *cause, varve_error 
     return vr_error_copy(err, &m->latched);
 }
 
-/* Notes in the next slot that all before end is synced. The edit counts without it, so a failure only stops further ones. */
+/* Notes in the next slot that all before end is synced. The edit counts without it, so a failure only stops further ones; and a full disk
+ * not even these: the slot before it is whole, and the next edit tries this one again. */
 static void write_slot(vr_manifest *m) {
     char bytes[VR_MANIFEST_SLOT_BYTES];
     varve_error failure = {0};
     vr_manifest_slot slot = {++m->generation, m->end, m->chain};
     vr_manifest_slot_encode(bytes, m->seed, &slot);
-    if (vr_file_pwrite(m->file, bytes, sizeof bytes, vr_manifest_slot_offset(slot.generation), &failure) == VARVE_OK) {
+    varve_status status = vr_file_pwrite(m->file, bytes, sizeof bytes, vr_manifest_slot_offset(slot.generation), &failure);
+    if (status == VARVE_OK) {
         m->slot_unsynced = true;
+    } else if (status == VARVE_NO_SPACE) {
+        m->generation--;
     } else {
         latch(m, &failure, NULL);
     }
@@ -366,6 +370,10 @@ static varve_status check_writable(const vr_manifest *m, varve_error *err) {
     return vr_error_set(err, VARVE_READ_ONLY, "%s: no more edits are taken since one failed: %s", m->path, m->latched.message);
 }
 
+bool vr_manifest_stopped(const vr_manifest *manifest) {
+    return manifest->latched.code != VARVE_OK;
+}
+
 varve_status vr_manifest_append(vr_manifest *manifest, const vr_edit *edit, varve_error *err) {
     vr_manifest *m = manifest;
     const vr_mem *mem = &m->env->mem;
@@ -416,8 +424,11 @@ varve_status vr_manifest_write_copy(const vr_env *env, const vr_manifest_state *
     if (status != VARVE_OK) goto out;
     image_commit(&img);
     status = vr_manifest_scan(&env->mem, varve_buffer_slice(&img.bytes), VR_NAME_MANIFEST, &failure);
-    if (status == VARVE_CORRUPTION)
+    if (status == VARVE_CORRUPTION) {
         status = vr_error_set(err, VARVE_INTERNAL, "a copy of the manifest would not be readable: %s", failure.message);
+    } else if (status != VARVE_OK) {
+        vr_error_copy(err, &failure);
+    }
     if (status == VARVE_OK) status = image_install(env, dir, &img, &file, &doubt, err);
     if (status == VARVE_OK) status = vr_file_close(file, err);
 out:

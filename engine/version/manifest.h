@@ -70,6 +70,9 @@ const vr_manifest_state *vr_manifest_state_of(const vr_manifest *manifest);
  */
 varve_status vr_manifest_append(vr_manifest *manifest, const vr_edit *edit, varve_error *err);
 
+/* Whether it has latched. */
+bool vr_manifest_stopped(const vr_manifest *manifest);
+
 /* Writes a manifest that says the same as state (but: what changes is in extra, applied after it) into another directory: for
  * checkpoints. */
 varve_status vr_manifest_write_copy(const vr_env *env, const vr_manifest_state *state, const vr_edit *extra, const char *dir,

@@ -61,6 +61,12 @@ varve_status vr_wal_append(vr_wal *wal, uint64_t first_sequence, uint32_t count,
  * crossed. An error latches: every later sync and append fails with VARVE_READ_ONLY and the first error's message. */
 varve_status vr_wal_sync(vr_wal *wal, varve_error *err);
 
+/*
+ * Appends the SYNC record that a sync has made due, if there is room: it vouches for what was synced. Without this call the next append does so,
+ * and close; with it, what was synced is vouched for though the process dies before either. The appending side's, as vr_wal_append().
+ */
+void vr_wal_mark_synced(vr_wal *wal);
+
 uint64_t vr_wal_last_sequence(const vr_wal *wal);   /* appended; acquire */
 uint64_t vr_wal_synced_sequence(const vr_wal *wal); /* durable */
 

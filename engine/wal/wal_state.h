@@ -111,9 +111,6 @@ void vr_segment_unref(vr_wal *wal, vr_segment *seg);
 /* Starts an empty WAL with segment number, or goes on in the next segment with room for one record of so many bytes. */
 varve_status vr_wal_switch(vr_wal *wal, uint64_t number, uint64_t record_bytes, varve_error *err);
 
-/* Appends the SYNC record that is due, if there is room. For close. */
-void vr_wal_mark_synced(vr_wal *wal);
-
 /* --- wal_sync.c --- */
 
 /* Stops all writing: the durable state is in doubt. cause is the first failure. Returns cause's code. */

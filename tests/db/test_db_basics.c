@@ -76,6 +76,12 @@ Test(db_basics, iterator_turns_round) {
     put(&f, "c", "newer");
     varve_iterator *it;
     REQUIRE(&f, varve_iterator_open(f.store, NULL, &it, &f.err));
+    cr_assert_eq(varve_iterator_prev(it), VARVE_OK); /* fresh: after the last as well as before the first */
+    cr_assert_eq(varve_iterator_key(it).data[0], 'f');
+    varve_iterator_close(it);
+    REQUIRE(&f, varve_iterator_open(f.store, NULL, &it, &f.err));
+    cr_assert_eq(varve_iterator_next(it), VARVE_OK);
+    cr_assert_eq(varve_iterator_prev(it), VARVE_NOT_FOUND);
     cr_assert_eq(varve_iterator_prev(it), VARVE_NOT_FOUND);
     cr_assert_eq(varve_iterator_next(it), VARVE_OK);
     cr_assert_eq(varve_iterator_next(it), VARVE_OK);

@@ -76,6 +76,31 @@ Test(db_bulk, several_runs_with_overlap) {
     fixture_stop(&f);
 }
 
+Test(db_bulk, a_load_that_fails_leaves_the_position_as_it_was) {
+    fixture f;
+    fixture_start(&f);
+    varve_bulk *bulk;
+    static char value[100000];
+    uint64_t state = 1;
+    varve_buffer position = {0};
+    REQUIRE(&f, varve_bulk_begin(f.store, &bulk, &f.err));
+    for (int i = 0; i < 30; i++) {
+        for (size_t k = 0; k < sizeof value; k++) value[k] = (char)((state = state * 6364136223846793005u + 1) >> 56); /* not to be compressed */
+        REQUIRE(&f, varve_bulk_add(bulk, varve_bytes(&i, sizeof i), &(varve_slice){value, sizeof value}, &f.err));
+    }
+    vr_memfs_set_space(f.memfs, 1u << 20);
+    cr_assert_eq(varve_bulk_finish(bulk, varve_str("restored"), &f.err), VARVE_NO_SPACE);
+    cr_assert_eq(varve_store_position(f.store, &position, &f.err), VARVE_NOT_FOUND);
+    cr_assert_str_eq(scan(&f, NULL, false), "");
+    vr_memfs_set_space(f.memfs, 0);
+    REQUIRE(&f, varve_bulk_begin(f.store, &bulk, &f.err));
+    add(&f, bulk, "k", "v");
+    REQUIRE(&f, varve_bulk_finish(bulk, varve_str("restored"), &f.err));
+    REQUIRE(&f, varve_store_position(f.store, &position, &f.err));
+    varve_buffer_free(&position);
+    fixture_stop(&f);
+}
+
 Test(db_bulk, abort_and_crash_leave_nothing) {
     fixture f;
     fixture_start(&f);

@@ -137,6 +137,25 @@ Test(db_feed, its_snapshot_is_as_of_the_released_sequence) {
     fixture_stop(&f);
 }
 
+Test(db_feed, a_clean_close_keeps_what_was_released) {
+    fixture f;
+    fixture_start(&f);
+    varve_feed *feed;
+    varve_change change;
+    REQUIRE(&f, varve_feed_open(f.db, "cdc", &feed, &f.err));
+    for (const char *key = "abcde"; *key; key++) put(&f, (char[2]){*key, 0}, "v");
+    REQUIRE(&f, varve_feed_release(feed, 3, &f.err));
+    varve_feed_close(feed);
+    fixture_close(&f);
+    fixture_open(&f);
+    REQUIRE(&f, varve_feed_open(f.db, "cdc", &feed, &f.err));
+    cr_assert_eq(varve_feed_released(feed), 3);
+    REQUIRE(&f, varve_feed_next(feed, 0, &change, &f.err));
+    cr_assert_eq(change.sequence, 4);
+    varve_feed_close(feed);
+    fixture_stop(&f);
+}
+
 Test(db_feed, one_handle_and_drop_and_close) {
     fixture f;
     fixture_start(&f);

@@ -179,6 +179,38 @@ Test(db_upkeep, checkpoint_is_a_database) {
     fixture_stop(&f);
 }
 
+Test(db_upkeep, a_checkpoint_survives_a_power_cut) {
+    fixture f;
+    fixture_start(&f);
+    put(&f, "a", "1");
+    REQUIRE(&f, varve_checkpoint(f.db, "copy", &f.err));
+    fixture_crash(&f, VR_CRASH_DROP_UNSYNCED, 0);
+    varve_db *copy;
+    varve_options options = {.size = sizeof options};
+    REQUIRE(&f, vr_db_open(&f.env, "copy", &options, &copy, &f.err));
+    cr_assert_eq(varve_sequence(copy), 1);
+    REQUIRE(&f, varve_close(copy, &f.err));
+    fixture_open(&f);
+    fixture_stop(&f);
+}
+
+Test(db_upkeep, what_was_synced_is_vouched_for_when_the_process_dies) {
+    fixture f;
+    fixture_start(&f);
+    fill(&f, 100, 20);
+    REQUIRE(&f, varve_sync(f.db, &f.err));
+    fixture_crash(&f, VR_CRASH_KEEP_ALL, 0);
+    vr_file *wal;
+    uint64_t size;
+    char byte = 0x55;
+    REQUIRE(&f, vr_fs_open(f.env.fs, "db/0000000001.wal", VR_OPEN_READ | VR_OPEN_WRITE, &wal, &f.err));
+    REQUIRE(&f, vr_file_get_size(wal, &size, &f.err));
+    REQUIRE(&f, vr_file_pwrite(wal, &byte, 1, 4096 + 2000, &f.err));
+    REQUIRE(&f, vr_file_close(wal, &f.err));
+    cr_assert_eq(vr_db_open(&f.env, "db", &f.options, &f.db, &f.err), VARVE_CORRUPTION);
+    vr_memfs_free(f.memfs);
+}
+
 Test(db_upkeep, statistics_add_up) {
     fixture f;
     fixture_start(&f);
