@@ -9,6 +9,9 @@
 #include "base/error.h"
 #include "db/db.h"
 
+/* Memtables of one store that may be turned over while one manifest edit is written. */
+#define VIEW_SLACK 1024u
+
 uint64_t vr_db_wal_floor(varve_db *db, const vr_store *skipping, size_t skip) {
     vr_mutex_assert_held(&db->mutex);
     /* visible before the stores: see vr_store.first_sequence. Acquire: pairs with the writer's publication. */
@@ -124,7 +127,8 @@ static void drop_flushed(vr_store *store, size_t flushed) {
     memmove(store->immutables, store->immutables + flushed, store->immutable_count * sizeof store->immutables[0]);
 }
 
-/* Publishes view, filled, as the store's next one, and lets go of what is in tables now. The edit is durable: nothing may fail. */
+/* Publishes view, filled, as the store's next one, and lets go of what is in tables now. The edit is durable: nothing may fail. Memtables that were
+ * turned over since view was reserved find their place in its slack; each is of another thread that waits for its flush. */
 static void publish_version(varve_db *db, vr_store *store, vr_view *view, vr_version *next, size_t flushed) {
     vr_mutex_lock(&db->mutex);
     vr_view *before = atomic_load_explicit(&store->view, memory_order_relaxed);
@@ -162,6 +166,7 @@ varve_status vr_db_append_edit(varve_db *db, const vr_edit *edit, varve_error *e
 
 varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t flushed, varve_error *err) {
     vr_version *base = NULL, *next = NULL;
+    vr_view *view = NULL;
     uint64_t first_needed = 0;
     vr_mutex_lock(&db->manifest_mutex);
     varve_status status = vr_db_check_writable(db, err);
@@ -172,8 +177,10 @@ varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t 
         vr_mutex_lock(&db->mutex);
         base = atomic_load_explicit(&store->view, memory_order_relaxed)->version;
         vr_version_ref(base);
+        view = vr_view_reserve(&db->env.mem, store->immutable_count + VIEW_SLACK);
         vr_mutex_unlock(&db->mutex);
-        status = vr_version_apply(&db->version_env, base, edit, store->id, &next, err);
+        status = view ? vr_version_apply(&db->version_env, base, edit, store->id, &next, err)
+                      : vr_error_nomem(err, sizeof *view, "a store's view");
     }
     if (status == VARVE_OK) status = add_upkeep(db, edit, store, flushed, &first_needed, err);
     if (status == VARVE_OK) status = vr_db_append_edit(db, edit, err);
@@ -181,13 +188,15 @@ varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t 
         vr_mutex_lock(&db->mutex);
         note_feeds(db, edit);
         vr_mutex_unlock(&db->mutex);
-        if (store) status = publish_version(db, store, next, flushed, err);
+        if (store) publish_version(db, store, view, next, flushed);
+        view = NULL;
     }
     if (status == VARVE_OK) {
         varve_error own = {0};
         if (vr_wal_release(db->wal, first_needed, &own) != VARVE_OK) vr_diag_say(&db->env.diag, "%s: %s", db->dir, own.message);
     }
     vr_mutex_unlock(&db->manifest_mutex);
+    if (view) vr_view_unref(view);
     if (base) vr_version_unref(base);
     if (next) vr_version_unref(next);
     return status;

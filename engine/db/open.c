@@ -14,6 +14,9 @@
 #include "version/filename.h"
 #include "wal/layout.h"
 
+/* WAL segments that an open leaves as they are. */
+#define RECOVERED_SEGMENTS_MAX 8u
+
 void vr_db_ref(varve_db *db) {
     atomic_fetch_add_explicit(&db->refs, 1, memory_order_relaxed);
 }
@@ -312,6 +315,16 @@ static varve_status release_files(varve_db *db, varve_error *err) {
     return status;
 }
 
+/* Each run of a program begins a segment: many short runs would pile them up. Flushing what was recovered lets go of them. */
+static varve_status shorten_wal(varve_db *db, varve_error *err) {
+    vr_wal_stats wal;
+    vr_wal_stats_get(db->wal, &wal);
+    if (wal.segments <= RECOVERED_SEGMENTS_MAX) return VARVE_OK;
+    varve_status status = vr_db_turn_over_all(db, err);
+    if (status != VARVE_OK) vr_background_stop(db);
+    return status;
+}
+
 varve_status vr_db_open(const vr_env *env, const char *path, const varve_options *options, varve_db **out, varve_error *err) {
     varve_options checked;
     varve_db *db = NULL;
@@ -326,6 +339,7 @@ varve_status vr_db_open(const vr_env *env, const char *path, const varve_options
     if (status == VARVE_OK) status = mark(db, VR_EDIT_OPENED, 0, err);
     if (status == VARVE_OK) status = remove_orphans(db, err);
     if (status == VARVE_OK) status = vr_background_start(db, err);
+    if (status == VARVE_OK) status = shorten_wal(db, err);
     if (status != VARVE_OK) {
         release_files(db, NULL);
         atomic_store_explicit(&db->closed, true, memory_order_relaxed);

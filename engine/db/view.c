@@ -17,7 +17,8 @@ vr_view *vr_view_reserve(const vr_mem *mem, size_t capacity) {
 }
 
 void vr_view_fill(vr_view *view, vr_memtable *active, const vr_immutable *immutables, size_t count, vr_version *version) {
-    VR_ASSERT(version && !view->version && count <= view->immutable_capacity);
+    VR_ASSERT(version && !view->version);
+    VR_CHECK(count <= view->immutable_capacity);
     view->active = active;
     if (active) vr_memtable_ref(active);
     view->version = version;

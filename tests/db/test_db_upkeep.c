@@ -211,6 +211,29 @@ Test(db_upkeep, what_was_synced_is_vouched_for_when_the_process_dies) {
     vr_memfs_free(f.memfs);
 }
 
+Test(db_upkeep, many_short_runs_do_not_pile_up_wal_segments) {
+    fixture f;
+    fixture_start(&f);
+    varve_stats stats = {.size = sizeof stats};
+    uint64_t most = 0;
+    for (int i = 0; i < 60; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        put(&f, key, "v");
+        fixture_close(&f);
+        fixture_open(&f);
+        REQUIRE(&f, varve_stats_get(f.db, &stats, &f.err));
+        if (stats.wal_segments > most) most = stats.wal_segments;
+    }
+    cr_assert_leq(most, 20, "%llu segments", (unsigned long long)most);
+    for (int i = 0; i < 60; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        cr_assert_not_null(get(&f, key));
+    }
+    fixture_stop(&f);
+}
+
 Test(db_upkeep, statistics_add_up) {
     fixture f;
     fixture_start(&f);
