@@ -18,6 +18,7 @@
 /* A record in a chunk's bytes: u32 key size, u32 value size or TOMBSTONE, key, value. */
 #define RECORD_HEADER_BYTES 8u
 #define TOMBSTONE UINT32_MAX
+#define RECORD_BYTES_MAX (RECORD_HEADER_BYTES + VARVE_KEY_BYTES_MAX + VARVE_VALUE_BYTES_MAX)
 
 /* What sorting moves about: eight key bytes after the chunk's common prefix, and where the record is. */
 typedef struct bulk_entry {
@@ -27,7 +28,9 @@ typedef struct bulk_entry {
 
 typedef struct bulk_chunk {
     char *bytes; /* reserved pages */
-    size_t size, capacity;
+    size_t size;
+    size_t limit;               /* handed over once it holds as much */
+    size_t capacity;            /* address space: the limit and one record of the largest size */
     bulk_entry *entries, *spare; /* reserved pages, entry_capacity each */
     size_t count, entry_capacity;
     size_t common; /* length of the prefix all its keys share */
@@ -189,6 +192,7 @@ static void worker(void *context) {
         vr_mutex_unlock(&bulk->mutex);
         varve_error own = {0};
         varve_status status = failed ? VARVE_OK : write_run(bulk, chunk, first, &own);
+        if (chunk->size > chunk->limit) vr_pages_discard(chunk->bytes, chunk->capacity); /* more than was charged */
         chunk->size = chunk->count = chunk->common = 0;
         vr_mutex_lock(&bulk->mutex);
         if (status != VARVE_OK) bulk->error = own;
@@ -233,8 +237,9 @@ static void release_chunk(bulk_chunk *chunk) {
 }
 
 static bool reserve_chunk(bulk_chunk *chunk, size_t bytes) {
-    chunk->capacity = (size_t)vr_align_up(bytes, 2u << 20);
-    chunk->entry_capacity = chunk->capacity / 64;
+    chunk->limit = (size_t)vr_align_up(bytes, 2u << 20);
+    chunk->capacity = chunk->limit + RECORD_BYTES_MAX;
+    chunk->entry_capacity = chunk->limit / 64;
     chunk->bytes = vr_pages_reserve(chunk->capacity);
     chunk->entries = vr_pages_reserve(chunk->entry_capacity * sizeof(bulk_entry));
     chunk->spare = vr_pages_reserve(chunk->entry_capacity * sizeof(bulk_entry));
@@ -307,7 +312,7 @@ varve_status varve_bulk_begin(varve_store *handle, varve_bulk **out, varve_error
     vr_cond_init(&bulk->cond);
     vr_edit_init(&bulk->edit, &db->env.mem);
     bulk->filling = &bulk->chunks[0];
-    size_t bytes = (size_t)db->options.memory / 6;
+    size_t bytes = (size_t)db->options.memory / 12;
     bool reserved = reserve_chunk(&bulk->chunks[0], bytes) && reserve_chunk(&bulk->chunks[1], bytes);
     status = reserved ? vr_thread_start(&bulk->worker, "varve-bulk", worker, bulk, err)
                       : vr_error_nomem(err, 2 * bytes, "a bulk's chunks");
@@ -316,7 +321,7 @@ varve_status varve_bulk_begin(varve_store *handle, varve_bulk **out, varve_error
         release(bulk);
         return status;
     }
-    bulk->charged = 2 * (bulk->chunks[0].capacity + 2 * bulk->chunks[0].entry_capacity * sizeof(bulk_entry));
+    bulk->charged = 2 * (bulk->chunks[0].limit + 2 * bulk->chunks[0].entry_capacity * sizeof(bulk_entry));
     vr_budget_charge(&db->budget, VR_USE_WORK, bulk->charged);
     vr_cache_trim(db->cache);
     *out = bulk;
@@ -331,16 +336,12 @@ varve_status varve_bulk_add(varve_bulk *bulk, varve_slice key, const varve_slice
     }
     bulk_chunk *chunk = bulk->filling;
     size_t needed = RECORD_HEADER_BYTES + key.size + value_size;
-    if (chunk->size + needed > chunk->capacity || chunk->count == chunk->entry_capacity) {
-        if (needed > chunk->capacity) {
-            return vr_error_set(err, VARVE_TOO_LARGE,
-                                "store %s: a record of %zu bytes does not fit a bulk's chunk of %zu (memory / 6)",
-                                bulk->store->name, needed, chunk->capacity);
-        }
+    if (chunk->size >= chunk->limit || chunk->count == chunk->entry_capacity) {
         varve_status status = hand_over(bulk, false, err);
         if (status != VARVE_OK) return status;
         chunk = bulk->filling;
     }
+    VR_ASSERT(chunk->size + needed <= chunk->capacity);
     char *at = chunk->bytes + chunk->size;
     vr_put32(at, (uint32_t)key.size);
     vr_put32(at + 4, value ? (uint32_t)value_size : TOMBSTONE);

@@ -88,6 +88,7 @@ static varve_status write_seal(vr_wal *wal, uint64_t last_sequence, varve_error 
     st = vr_file_pwrite(seg->file, record, sizeof record, wal->at, &why);
     if (st == VARVE_OK) return st;
     vr_error_copy(err, &why);
+    if (st == VARVE_NO_SPACE) return st; /* part of it at most, and the next switch writes it again */
     return vr_wal_latch(wal, &why); /* whether it is there is not known */
 }
 
@@ -184,9 +185,8 @@ static void drop_large_buffer(vr_wal *wal) {
 }
 
 /*
- * Writes the buffer's bytes at the end. A failure may have left part of them, or all, and so the whole record: its first eight
- * bytes are overwritten. After a full disk that is enough to go on; any other failure stops the WAL, and so does one of the
- * overwriting.
+ * Writes the buffer's bytes at the end. A failure may leave part of them, or all. A full disk leaves a part, as it ran out on the way; the first
+ * eight bytes are overwritten if it lets us, and the next append writes over the rest. Any other failure stops the WAL.
  */
 static varve_status write_buffer(vr_wal *wal, size_t bytes, varve_error *err) {
     static const char zeros[VR_WAL_ALIGNMENT];
@@ -194,8 +194,8 @@ static varve_status write_buffer(vr_wal *wal, size_t bytes, varve_error *err) {
     varve_status st = vr_file_pwrite(wal->active->file, wal->buffer, bytes, wal->at, &why);
     if (st == VARVE_OK) return st;
     vr_error_copy(err, &why);
-    varve_status undone = vr_file_pwrite(wal->active->file, zeros, sizeof zeros, wal->at, NULL);
-    return st == VARVE_NO_SPACE && undone == VARVE_OK ? st : vr_wal_latch(wal, &why);
+    (void)vr_file_pwrite(wal->active->file, zeros, sizeof zeros, wal->at, NULL);
+    return st == VARVE_NO_SPACE ? st : vr_wal_latch(wal, &why);
 }
 
 static varve_status check_append(vr_wal *wal, uint64_t first_sequence, uint32_t count, uint64_t payload, varve_error *err) {

@@ -1,5 +1,6 @@
 /* tests/db/test_db_bulk.c - bulk load: last record counts, deletes, several runs, invisibility, abort, refusals. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "db_fixture.h"
 
@@ -129,5 +130,30 @@ Test(db_bulk, abort_and_crash_leave_nothing) {
     f.env.fs = vr_memfs_fs(crashed);
     fixture_open(&f);
     cr_assert_str_eq(scan(&f, NULL, false), "");
+    fixture_stop(&f);
+}
+
+Test(db_bulk, a_record_larger_than_a_chunk) {
+    fixture f;
+    fixture_start(&f);
+    varve_bulk *bulk;
+    size_t size = 20u << 20; /* a chunk is a twelfth of 32 MiB */
+    char *large = calloc(1, size);
+    REQUIRE(&f, varve_bulk_begin(f.store, &bulk, &f.err));
+    for (int i = 0; i < 4; i++) {
+        large[7] = (char)i;
+        REQUIRE(&f, varve_bulk_add(bulk, varve_bytes(&i, sizeof i), &(varve_slice){large, size}, &f.err));
+        add(&f, bulk, "small", "s");
+    }
+    REQUIRE(&f, varve_bulk_finish(bulk, varve_str(""), &f.err));
+    varve_buffer value = {0};
+    for (int i = 0; i < 4; i++) {
+        large[7] = (char)i;
+        REQUIRE(&f, varve_get(f.store, varve_bytes(&i, sizeof i), &value, &f.err));
+        cr_assert(value.size == size && memcmp(value.data, large, size) == 0);
+    }
+    cr_assert_str_eq(get(&f, "small"), "s");
+    varve_buffer_free(&value);
+    free(large);
     fixture_stop(&f);
 }
