@@ -211,18 +211,19 @@ varve_status vr_db_compact_store(varve_db *db, vr_store *store, bool all, bool *
 
 /* --- Threads ------------------------------------------------------------------------------------------------------ */
 
-/* Keeps a round's outcome for who waits, says a failure, and paces the next try. db->mutex held. */
-static void note_outcome(varve_db *db, varve_status status, const varve_error *own) {
+/* Keeps a round's outcome in *kept, says a failure, and paces the next try. db->mutex held. */
+static void note_outcome(varve_db *db, varve_error *kept, varve_status status, const varve_error *own) {
     vr_mutex_assert_held(&db->mutex);
     if (status == VARVE_OK) {
-        db->background_error.code = VARVE_OK;
+        kept->code = VARVE_OK;
     } else if (status != VARVE_CANCELLED) {
-        if (db->background_error.code != status)
+        if (kept->code != status)
             vr_diag_say(&db->env.diag, "%s: background work failed: %s", db->dir, own->message);
-        db->background_error = *own;
-        if (!db->stopping) vr_cond_wait_for(&db->work_cond, &db->mutex, RETRY_US);
+        *kept = *own;
     }
     vr_cond_broadcast(&db->done_cond);
+    bool failed = status != VARVE_OK && status != VARVE_CANCELLED;
+    if (failed && !db->stopping) vr_cond_wait_for(&db->work_cond, &db->mutex, RETRY_US);
 }
 
 /* Wakes writers that wait for room. No mutex held. */
@@ -278,10 +279,10 @@ static void flusher(void *context) {
             wake_writers(db);
             vr_mutex_lock(&db->mutex);
             store->flushing = false;
-            note_outcome(db, status, &own);
+            note_outcome(db, &db->flush_error, status, &own);
         } else if (db->trim_due) {
             varve_status status = trim_wal(db, &own);
-            note_outcome(db, status, &own);
+            note_outcome(db, &db->upkeep_error, status, &own);
         } else {
             vr_mutex_unlock(&db->mutex);
             bool prepared = vr_wal_prepare(db->wal);
@@ -326,7 +327,7 @@ static void compactor(void *context) {
         varve_status status = vr_db_compact_store(db, store, false, &worked, &own);
         vr_mutex_lock(&db->mutex);
         store->compacting = false;
-        note_outcome(db, status, &own);
+        note_outcome(db, &db->upkeep_error, status, &own);
     }
     vr_mutex_unlock(&db->mutex);
     vr_free(&db->env.mem, plan);
@@ -371,7 +372,7 @@ static varve_status wait_until_flushed(varve_db *db, varve_error *err) {
         bool busy = false;
         for (size_t i = 0; i < db->store_count; i++) busy = busy || db->stores[i]->immutable_count > 0 || db->stores[i]->flushing;
         if (!busy) return VARVE_OK;
-        if (db->background_error.code != VARVE_OK) return vr_error_copy(err, &db->background_error);
+        if (db->flush_error.code != VARVE_OK) return vr_error_copy(err, &db->flush_error);
         vr_cond_wait_for(&db->done_cond, &db->mutex, IDLE_US);
     }
 }
@@ -381,6 +382,8 @@ static varve_status flush_entered(varve_db *db, varve_error *err) {
     if (status == VARVE_OK) status = vr_db_turn_over_all(db, err);
     if (status != VARVE_OK) return status;
     vr_mutex_lock(&db->mutex);
+    db->flush_error.code = VARVE_OK; /* an earlier failure is tried again now, not when its time comes */
+    vr_cond_broadcast(&db->work_cond);
     status = wait_until_flushed(db, err);
     vr_mutex_unlock(&db->mutex);
     return status;

@@ -151,7 +151,8 @@ struct varve_db {
     struct varve_snapshot snapshots; /* list head */
     bool stopping, trim_due;
     uint32_t trim_waits;
-    varve_error background_error; /* of the last background round that failed; code VARVE_OK: none */
+    varve_error flush_error;      /* of the flusher's last round, for who waits for it; code VARVE_OK: none */
+    varve_error upkeep_error;     /* the same of compactions and of recycling the WAL, for which no writer waits */
     vr_cond work_cond;            /* there may be work for the background */
     vr_cond done_cond;            /* some background work is done */
     vr_cond feed_cond;            /* there are changes for a waiting feed */

@@ -100,7 +100,7 @@ varve_status vr_store_turn_over(vr_store *store, varve_error *err) {
 static varve_status wait_for_flush(varve_db *db, varve_error *err) {
     vr_mutex_assert_held(&db->write_mutex);
     vr_mutex_lock(&db->mutex);
-    varve_error background = db->background_error;
+    varve_error background = db->flush_error;
     vr_mutex_unlock(&db->mutex);
     if (background.code != VARVE_OK) return vr_error_copy(err, &background);
     uint64_t start = vr_env_us(&db->env);

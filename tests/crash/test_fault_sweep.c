@@ -1,12 +1,14 @@
 /*
  * tests/crash/test_fault_sweep.c - a workload whose nth operation on the file system, or nth allocation, fails.
  *
- * The workload writes 60 batches into two stores and meanwhile flushes, compacts, makes a checkpoint, reads and releases a feed, loads a store in bulk, drops one,
- * closes and opens again. It runs once for each n, with the fault once and lasting, and goes on whatever a call returns. Every call must succeed or return a
- * status that fits the fault, with a message; what is read must be right. A full disk and a lack of memory must not stop writing for good; a failed sync must.
+ * The workload writes 60 batches into two stores and meanwhile flushes, compacts, makes a checkpoint, reads and releases a feed,
+ * loads a store in bulk, drops one, closes and opens again. It runs once for each n, with the fault once and lasting, and goes on
+ * whatever a call returns. Every call must succeed or return a status that fits the fault, with a message; what is read must be
+ * right. A full disk and a lack of memory must not stop writing for good; a failed sync must.
  *
- * Afterwards the fault is lifted. The database as it is, as a death of the process would leave it and as a power cut would leave it is opened and compared with the
- * history: all that was acknowledged (or synced) and nothing but whole batches. A batch whose sync failed may be there or not.
+ * Afterwards the fault is lifted. The database as it is, as a death of the process would leave it and as a power cut would leave it
+ * is opened and compared with the history: all that was acknowledged (or synced) and nothing but whole batches. A batch whose sync
+ * failed may be there or not.
  */
 #include <criterion/criterion.h>
 #include <criterion/logging.h>
@@ -50,9 +52,9 @@ typedef struct run {
     varve_db *db;
     varve_store *stores[2];
     varve_feed *feed;
-    model now;     /* what is read */
-    model settled; /* what is acknowledged */
-    model doubt; /* with the batch whose write or sync failed, while in_doubt */
+    model now;                     /* what is read */
+    model settled;                 /* what is acknowledged */
+    model doubt;                   /* with the batch whose write or sync failed, while in_doubt */
     uint64_t digests[BATCHES + 4]; /* after each acknowledged batch, the one of check_resumption() included */
     int acknowledged, synced;
     bool latched, in_doubt, bulk_done;
@@ -60,7 +62,8 @@ typedef struct run {
 } run;
 
 static void require(varve_status status, const varve_error *err, const run *r, const char *what) {
-    cr_assert_eq(status, VARVE_OK, "fault %d at %llu%s: %s: %s: %s", r->kind, (unsigned long long)r->nth, r->persistent ? " on" : "", what, varve_status_name(status), err->message);
+    cr_assert_eq(status, VARVE_OK, "fault %d at %llu%s: %s: %s: %s", r->kind, (unsigned long long)r->nth,
+                 r->persistent ? " on" : "", what, varve_status_name(status), err->message);
 }
 
 /* --- The model ----------------------------------------------------------------------------------------------------- */
@@ -115,8 +118,8 @@ static bool fits(const run *r, varve_status status) {
 static varve_status look(run *r, varve_status status, const varve_error *err, const char *what) {
     if (status >= 0) return status;
     r->failures++;
-    cr_assert(fits(r, status), "fault %d at %llu%s: %s: %s: %s", r->kind, (unsigned long long)r->nth, r->persistent ? " on" : "", what,
-              varve_status_name(status), err->message);
+    cr_assert(fits(r, status), "fault %d at %llu%s: %s: %s: %s", r->kind, (unsigned long long)r->nth, r->persistent ? " on" : "",
+              what, varve_status_name(status), err->message);
     cr_assert(err->code == status && err->message[0] != '\0', "%s: %s without a message", what, varve_status_name(status));
     if (status == VARVE_READ_ONLY && !r->latched) r->latches++;
     if (status == VARVE_READ_ONLY) r->latched = true;
@@ -128,7 +131,8 @@ static varve_status look(run *r, varve_status status, const varve_error *err, co
 static void arm(run *r) {
     unsigned kinds = r->kind == FAULT_ENOSPC ? FULL_DISK : r->kind == FAULT_SYNC ? VR_FAULT_SYNC : VR_FAULT_ALL;
     bool on_memory = r->kind == FAULT_NOMEM;
-    vr_faultfs_arm(r->faultfs, kinds, on_memory || r->kind == NO_FAULT ? 0 : r->nth, r->kind == FAULT_ENOSPC ? ENOSPC : EIO, r->persistent);
+    vr_faultfs_arm(r->faultfs, kinds, on_memory || r->kind == NO_FAULT ? 0 : r->nth, r->kind == FAULT_ENOSPC ? ENOSPC : EIO,
+                   r->persistent);
     vr_faultmem_arm(&r->faultmem, on_memory ? r->nth : 0, r->persistent);
 }
 
@@ -161,7 +165,8 @@ static void open_db(run *r) {
         status = look(r, varve_store_open(r->db, name, NULL, &r->stores[s], &err), &err, name);
         if (status == VARVE_OK) continue;
         disarm(r);
-        if (status == VARVE_READ_ONLY || varve_store_open(r->db, name, NULL, &r->stores[s], &err) != VARVE_OK) { /* creating it has latched the manifest */
+        if (status == VARVE_READ_ONLY ||
+            varve_store_open(r->db, name, NULL, &r->stores[s], &err) != VARVE_OK) { /* creating it has latched the manifest */
             cr_assert(r->kind == FAULT_EIO || r->kind == FAULT_SYNC, "%s: %s", name, err.message);
             if (s == 1) varve_store_close(r->stores[0]);
             varve_close(r->db, NULL);
@@ -236,19 +241,23 @@ static void read_back(run *r) {
             varve_status status = look(r, varve_get(r->stores[s], key_of(k, key), &found, &err), &err, "get");
             live += version > 0;
             if (status < 0) continue;
-            cr_assert_eq(status == VARVE_OK, version > 0, "fault %d at %llu: store %d %s %s", r->kind, (unsigned long long)r->nth, s, key, status == VARVE_OK ? "is there" : "is missing");
+            cr_assert_eq(status == VARVE_OK, version > 0, "fault %d at %llu: store %d %s %s", r->kind, (unsigned long long)r->nth,
+                         s, key, status == VARVE_OK ? "is there" : "is missing");
             if (version) cr_assert(vr_equal(varve_buffer_slice(&found), value_of(version, value)), "store %d: %s is wrong", s, key);
         }
         for (int back = 0; back < 2; back++) {
             varve_iterator *it = NULL;
             varve_status status = look(r, varve_iterator_open(r->stores[s], NULL, &it, &err), &err, "iterator");
             if (status == VARVE_OK && back) { /* past the end first */
-                while ((status = varve_iterator_next(it)) == VARVE_OK) {}
+                while ((status = varve_iterator_next(it)) == VARVE_OK) {
+                }
                 status = status == VARVE_NOT_FOUND ? VARVE_OK : status;
             }
-            while (status == VARVE_OK && (status = back ? varve_iterator_prev(it) : varve_iterator_next(it)) == VARVE_OK) seen[back]++;
+            while (status == VARVE_OK && (status = back ? varve_iterator_prev(it) : varve_iterator_next(it)) == VARVE_OK)
+                seen[back]++;
             if (status < 0 && it) look(r, status, varve_iterator_error(it), "iterator");
-            if (status == VARVE_NOT_FOUND) cr_assert_eq(seen[back], live, "store %d: %d of %d keys, %s", s, seen[back], live, back ? "back" : "on");
+            if (status == VARVE_NOT_FOUND)
+                cr_assert_eq(seen[back], live, "store %d: %d of %d keys, %s", s, seen[back], live, back ? "back" : "on");
             varve_iterator_close(it);
         }
     }
@@ -262,7 +271,8 @@ static void follow_feed(run *r, bool release) {
     if (!r->feed && look(r, varve_feed_open(r->db, "feed", &r->feed, &err), &err, "feed") != VARVE_OK) return;
     varve_status status = look(r, varve_feed_next(r->feed, 0, &change, &err), &err, "feed next");
     while (status == VARVE_OK) {
-        cr_assert(last == 0 || change.sequence == last + 1, "the feed goes from %llu to %llu", (unsigned long long)last, (unsigned long long)change.sequence);
+        cr_assert(last == 0 || change.sequence == last + 1, "the feed goes from %llu to %llu", (unsigned long long)last,
+                  (unsigned long long)change.sequence);
         last = change.sequence;
         status = look(r, varve_feed_next(r->feed, 0, &change, &err), &err, "feed next");
     }
@@ -312,14 +322,16 @@ static uint64_t content_digest(varve_store *stores[2], const run *r) {
     for (int s = 0; s < 2; s++) {
         varve_iterator *it = NULL;
         require(varve_iterator_open(stores[s], NULL, &it, &err), &err, r, "iterator");
-        while ((status = varve_iterator_next(it)) == VARVE_OK) digest ^= pair_digest(s, varve_iterator_key(it), varve_iterator_value(it));
+        while ((status = varve_iterator_next(it)) == VARVE_OK)
+            digest ^= pair_digest(s, varve_iterator_key(it), varve_iterator_value(it));
         cr_assert_eq(status, VARVE_NOT_FOUND, "%s", varve_iterator_error(it)->message);
         varve_iterator_close(it);
     }
     return digest;
 }
 
-/* After opening again: decides whether the batch in doubt is there. The fault is lifted meanwhile, it would only blur what is found. */
+/* After opening again: decides whether the batch in doubt is there. The fault is lifted meanwhile, it would only blur what is
+ * found. */
 static void settle(run *r) {
     disarm(r);
     uint64_t digest = content_digest(r->stores, r);
@@ -328,7 +340,8 @@ static void settle(run *r) {
         r->now = r->settled = r->doubt;
         r->digests[++r->acknowledged] = digest;
     } else {
-        cr_assert_eq(digest, r->digests[r->acknowledged], "fault %d at %llu: not what was acknowledged is there", r->kind, (unsigned long long)r->nth);
+        cr_assert_eq(digest, r->digests[r->acknowledged], "fault %d at %llu: not what was acknowledged is there", r->kind,
+                     (unsigned long long)r->nth);
         r->now = r->settled;
     }
     r->in_doubt = false;
@@ -359,7 +372,8 @@ static void check_bulk(const run *r, varve_db *db) {
     varve_buffer found = {0};
     char key[16];
     int count = 0;
-    varve_status status = varve_store_open(db, "bulk", &(varve_store_options){.size = sizeof(varve_store_options), .must_exist = true}, &store, &err);
+    varve_status status =
+        varve_store_open(db, "bulk", &(varve_store_options){.size = sizeof(varve_store_options), .must_exist = true}, &store, &err);
     if (status == VARVE_MISSING && !r->bulk_done) return;
     require(status, &err, r, "bulk store");
     for (int k = 0; k < BULK_KEYS; k++) {
@@ -386,7 +400,8 @@ static void check_machine(run *r, vr_fs *fs, const char *dir, int at_least, cons
         uint64_t digest = content_digest(stores, r);
         bool known = r->in_doubt && digest == model_digest(&r->doubt);
         for (int i = at_least; i <= r->acknowledged; i++) known = known || digest == r->digests[i];
-        cr_assert(known, "fault %d at %llu%s: %s: no state from batch %d to %d", r->kind, (unsigned long long)r->nth, r->persistent ? " on" : "", what, at_least, r->acknowledged);
+        cr_assert(known, "fault %d at %llu%s: %s: no state from batch %d to %d", r->kind, (unsigned long long)r->nth,
+                  r->persistent ? " on" : "", what, at_least, r->acknowledged);
         require(varve_verify(db, &err), &err, r, what);
         check_bulk(r, db);
         for (int s = 0; s < 2; s++) varve_store_close(stores[s]);
@@ -406,7 +421,8 @@ static void check_clone(run *r, vr_crash_mode mode, int at_least, const char *wh
 static void check_resumption(run *r) {
     varve_error err = {0};
     varve_status status = VARVE_NOT_FOUND;
-    if (r->latched) cr_assert(r->kind == FAULT_EIO || r->kind == FAULT_SYNC, "a lack of space or memory has stopped writing for good");
+    if (r->latched)
+        cr_assert(r->kind == FAULT_EIO || r->kind == FAULT_SYNC, "a lack of space or memory has stopped writing for good");
     if (r->kind == FAULT_EIO || r->kind == FAULT_SYNC) return;
     for (int tries = 0; tries < 100 && status != VARVE_OK; tries++) {
         status = varve_put(r->stores[0], varve_str("key-00"), varve_str("resumed"), &err);
@@ -443,7 +459,8 @@ static uint64_t run_once(run *r) {
     check_clone(r, VR_CRASH_DROP_UNSYNCED, r->synced, "after a power cut");
     check_clone(r, VR_CRASH_KEEP_ALL, r->acknowledged, "after the death of the process");
     close_db(r);
-    cr_assert_eq(vr_faultmem_live(&r->faultmem), 0, "%llu blocks are not given back", (unsigned long long)vr_faultmem_live(&r->faultmem));
+    cr_assert_eq(vr_faultmem_live(&r->faultmem), 0, "%llu blocks are not given back",
+                 (unsigned long long)vr_faultmem_live(&r->faultmem));
     check_machine(r, vr_memfs_fs(r->memfs), "db", r->acknowledged, "after the fault");
     vr_faultfs_free(r->faultfs);
     vr_memfs_free(r->memfs);
@@ -462,7 +479,8 @@ static void sweep(fault_kind kind, varve_wal_mode mode, bool persistent, const c
         failed += r->failures > 0;
         latched += r->latches > 0;
     }
-    cr_log_info("%s: %llu operations, %d runs, %d with a call that failed, %d that stopped writing", title, (unsigned long long)operations, runs, failed, latched);
+    cr_log_info("%s: %llu operations, %d runs, %d with a call that failed, %d that stopped writing", title,
+                (unsigned long long)operations, runs, failed, latched);
     cr_assert_gt(failed, 0);
     free(r);
 }
