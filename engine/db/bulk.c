@@ -191,7 +191,11 @@ static void worker(void *context) {
         bool failed = bulk->error.code != VARVE_OK;
         vr_mutex_unlock(&bulk->mutex);
         varve_error own = {0};
-        varve_status status = failed ? VARVE_OK : write_run(bulk, chunk, first, &own);
+        varve_status status = failed ? VARVE_OK : vr_db_enter(bulk->db, &own); /* its file must not appear after the directory is given up */
+        if (!failed && status == VARVE_OK) {
+            status = write_run(bulk, chunk, first, &own);
+            vr_db_leave(bulk->db);
+        }
         if (chunk->size > chunk->limit) vr_pages_discard(chunk->bytes, chunk->capacity); /* more than was charged */
         chunk->size = chunk->count = chunk->common = 0;
         vr_mutex_lock(&bulk->mutex);
@@ -359,6 +363,34 @@ varve_status varve_bulk_add(varve_bulk *bulk, varve_slice key, const varve_slice
     return VARVE_OK;
 }
 
+/*
+ * Takes the store's positions out of the WAL's reckoning: the edit supersedes them, and says how far. A flush of them that is under way must be over first,
+ * as it would tell the manifest of an older sequence afterwards.
+ */
+static varve_status supersede_positions(varve_bulk *bulk, uint64_t *sequence, varve_error *err) {
+    varve_db *db = bulk->db;
+    vr_store *store = bulk->store;
+    varve_status status = VARVE_OK;
+    for (bool done = false; !done && status == VARVE_OK;) {
+        vr_mutex_lock(&db->write_mutex);
+        vr_mutex_lock(&db->mutex);
+        done = store->immutable_count == 0 && !store->flushing;
+        if (done) {
+            atomic_store_explicit(&store->first_sequence, 0, memory_order_relaxed);
+            store->position_dirty = false;
+            *sequence = db->last_sequence;
+        }
+        vr_mutex_unlock(&db->write_mutex);
+        if (!done) {
+            vr_cond_wait_for(&db->done_cond, &db->mutex, 100000);
+            status = vr_db_check_writable(db, err);
+            if (status == VARVE_OK && db->flush_error.code != VARVE_OK) status = vr_error_copy(err, &db->flush_error);
+        }
+        vr_mutex_unlock(&db->mutex);
+    }
+    return status;
+}
+
 /* Everything written; installs it. The store has nothing in the WAL but positions that its flushed sequence now covers. */
 static varve_status install(varve_bulk *bulk, varve_slice position, varve_error *err) {
     varve_db *db = bulk->db;
@@ -372,14 +404,8 @@ static varve_status install(varve_bulk *bulk, varve_slice position, varve_error 
     positioned->content = position;
     varve_buffer copy = {0};
     if (!vr_buffer_set(&copy, position)) return vr_error_nomem(err, position.size, "a store's position");
-    vr_mutex_lock(&db->write_mutex);
-    bulk->edit.fields[bulk->edit.count - 2].sequence = db->last_sequence;
-    vr_mutex_lock(&db->mutex);
-    atomic_store_explicit(&store->first_sequence, 0, memory_order_relaxed); /* only positions, which this edit supersedes */
-    store->position_dirty = false;
-    vr_mutex_unlock(&db->mutex);
-    vr_mutex_unlock(&db->write_mutex);
-    varve_status status = vr_wal_sync(db->wal, err); /* the tables' sequences must not be ahead of a recovered WAL's */
+    varve_status status = supersede_positions(bulk, &bulk->edit.fields[bulk->edit.count - 2].sequence, err);
+    if (status == VARVE_OK) status = vr_wal_sync(db->wal, err); /* the tables' sequences must not be ahead of a recovered WAL's */
     if (status == VARVE_OK) status = vr_fs_sync_dir(db->env.fs, db->dir, err);
     if (status == VARVE_OK) status = vr_db_install(db, &bulk->edit, store, 0, err);
     if (status == VARVE_OK) { /* not before: a load that failed leaves the store without it */
@@ -412,8 +438,10 @@ varve_status varve_bulk_finish(varve_bulk *bulk, varve_slice position, varve_err
     varve_status worked = wait_worker(bulk, status == VARVE_OK ? err : NULL);
     if (status == VARVE_OK) status = worked;
     if (status == VARVE_OK) status = install(bulk, position, err);
-    remove_runs(bulk, status);
-    if (entered == VARVE_OK) vr_db_leave(bulk->db);
+    if (entered == VARVE_OK) { /* else the directory may be another's by now, whose next open removes them */
+        remove_runs(bulk, status);
+        vr_db_leave(bulk->db);
+    }
     release(bulk);
     return status;
 }
@@ -421,6 +449,9 @@ varve_status varve_bulk_finish(varve_bulk *bulk, varve_slice position, varve_err
 void varve_bulk_abort(varve_bulk *bulk) {
     if (!bulk) return;
     wait_worker(bulk, NULL);
-    remove_runs(bulk, VARVE_CANCELLED);
+    if (vr_db_enter(bulk->db, NULL) == VARVE_OK) {
+        remove_runs(bulk, VARVE_CANCELLED);
+        vr_db_leave(bulk->db);
+    }
     release(bulk);
 }

@@ -137,6 +137,7 @@ struct varve_db {
     uint64_t last_sequence;
     uint64_t wal_appended; /* bytes appended since open */
     uint64_t upkeep_at;    /* wal_appended at which the writer next looks after memory and WAL */
+    uint64_t let_go;       /* times the turn was let go of in the middle: what was checked before may no longer hold */
     uint64_t owed_ns;      /* throttle not slept yet */
     vr_cond write_cond;    /* room has been made; with write_mutex */
 

@@ -166,11 +166,11 @@ static varve_status load_manifest(varve_db *db, bool exists, varve_error *err) {
     memcpy(db->id, state->db_id, sizeof db->id);
     atomic_store_explicit(&db->next_file, state->next_file, memory_order_relaxed);
     for (size_t i = 0; i < state->store_count && status == VARVE_OK; i++) {
-        vr_store *store;
+        vr_store *store = NULL;
         status = vr_store_create(db, &state->stores[i], &store, err);
     }
     for (size_t i = 0; i < state->feed_count && status == VARVE_OK; i++) {
-        vr_feed *feed;
+        vr_feed *feed = NULL;
         status = vr_feed_add(db, state->feeds[i].name, state->feeds[i].released, &feed, err);
         if (status == VARVE_OK) feed->persisted = feed->released;
     }
@@ -370,8 +370,8 @@ varve_status varve_close(varve_db *db, varve_error *err) {
     if (status == VARVE_OK) status = vr_wal_sync(db->wal, &own);
     atomic_store(&db->closed, true); /* seq_cst: see vr_db_enter() */
     vr_mutex_unlock(&db->write_mutex);
-    vr_feeds_detach(db);
     wait_for_calls(db);
+    vr_feeds_detach(db); /* then, as one of the calls may have opened a feed */
     if (status == VARVE_OK) status = mark(db, VR_EDIT_CLEAN, db->last_sequence, &own);
     varve_error close_err = {0};
     vr_mutex_lock(&db->manifest_mutex);

@@ -104,6 +104,7 @@ static varve_status wait_for_flush(varve_db *db, varve_error *err) {
     vr_mutex_unlock(&db->mutex);
     if (background.code != VARVE_OK) return vr_error_copy(err, &background);
     uint64_t start = vr_env_us(&db->env);
+    db->let_go++;
     vr_cond_wait_for(&db->write_cond, &db->write_mutex, 100000);
     atomic_fetch_add_explicit(&db->counters.stall_us, vr_env_us(&db->env) - start, memory_order_relaxed);
     return vr_db_check_writable(db, err);
@@ -200,10 +201,11 @@ static varve_status wait_for_wal(varve_db *db, varve_error *err) {
     bool turned = false;
     for (;;) {
         vr_wal_stats wal;
+        varve_status status = vr_db_check_writable(db, err); /* first: a close may have taken the WAL away while this waited */
+        if (status != VARVE_OK) return status;
         vr_wal_stats_get(db->wal, &wal);
         if (wal.bytes < db->options.wal_bytes_max) return VARVE_OK;
-        varve_status status = vr_db_check_writable(db, err);
-        if (!turned && status == VARVE_OK) status = turn_over_every_store(db, err);
+        if (!turned) status = turn_over_every_store(db, err);
         if (status != VARVE_OK) return status;
         turned = true;
         uint64_t waited = vr_env_us(&db->env) - start;
@@ -219,6 +221,7 @@ static varve_status wait_for_wal(varve_db *db, varve_error *err) {
         db->trim_due = true;
         vr_cond_broadcast(&db->work_cond);
         vr_mutex_unlock(&db->mutex);
+        db->let_go++;
         vr_cond_wait_for(&db->write_cond, &db->write_mutex, 20000);
         atomic_fetch_add_explicit(&db->counters.stall_us, vr_env_us(&db->env) - start - waited, memory_order_relaxed);
     }
@@ -300,10 +303,22 @@ static varve_status apply_or_latch(vr_store *store, uint64_t sequence, const vr_
     return vr_error_copy(err, &own);
 }
 
+/* Makes room in the store, which nobody has dropped or taken for a bulk by the time it is there. */
+static varve_status prepare_single(vr_store *store, uint64_t bytes, varve_error *err) {
+    varve_db *db = store->db;
+    uint64_t let_go;
+    varve_status status;
+    do {
+        let_go = db->let_go;
+        status = check_store_for_write(store, err);
+        if (status == VARVE_OK) status = make_room(store, bytes, 1, err);
+    } while (status == VARVE_OK && let_go != db->let_go);
+    return status;
+}
+
 static varve_status write_single_locked(vr_store *store, const vr_change *change, varve_error *err) {
     varve_db *db = store->db;
     varve_status status = vr_db_check_writable(db, err);
-    if (status == VARVE_OK) status = check_store_for_write(store, err);
     if (status == VARVE_OK) status = upkeep(db, false, err);
     if (status != VARVE_OK) return status;
     char head[VR_BATCH_HEADER_BYTES + 1 + 3 * VR_VARINT32_BYTES_MAX];
@@ -315,7 +330,7 @@ static varve_status write_single_locked(vr_store *store, const vr_change *change
     if (change->kind == VR_KIND_PUT) at = vr_put_varint(at, change->value.size);
     varve_slice parts[3] = {varve_bytes(head, (size_t)(at - head)), change->key, change->value};
     uint64_t bytes = parts[0].size + parts[1].size + parts[2].size;
-    status = make_room(store, bytes, 1, err);
+    status = prepare_single(store, bytes, err);
     if (status == VARVE_OK)
         vr_memtable_prefetch(store->active, vr_key_hash(change->key)); /* its cache miss passes while the WAL is written */
     if (status == VARVE_OK) status = append(db, 1, parts, change->kind == VR_KIND_PUT ? 3 : 2, err);
@@ -378,10 +393,21 @@ static varve_status walk_batch(varve_db *db, varve_slice batch, uint64_t sequenc
     return status == VARVE_NOT_FOUND ? VARVE_OK : status;
 }
 
+/* The same for all stores of a batch. */
+static varve_status prepare_batch(varve_db *db, varve_slice batch, varve_error *err) {
+    uint64_t let_go;
+    varve_status status;
+    do {
+        let_go = db->let_go;
+        status = walk_batch(db, batch, 0, err);
+    } while (status == VARVE_OK && let_go != db->let_go);
+    return status;
+}
+
 static varve_status write_batch_locked(varve_db *db, varve_slice batch, const varve_write_options *options, varve_error *err) {
     varve_status status = vr_db_check_writable(db, err);
     if (status == VARVE_OK) status = upkeep(db, options->replica, err);
-    if (status == VARVE_OK) status = walk_batch(db, batch, 0, err);
+    if (status == VARVE_OK) status = prepare_batch(db, batch, err);
     if (status != VARVE_OK) return status;
     uint32_t count = vr_get32(batch.data + 8);
     uint64_t time_ms = options->timestamp_ms ? options->timestamp_ms : vr_env_wall_ms(&db->env);
