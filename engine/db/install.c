@@ -134,7 +134,8 @@ static void publish_version(varve_db *db, vr_store *store, vr_view *view, vr_ver
     vr_view *before = atomic_load_explicit(&store->view, memory_order_relaxed);
     vr_version_mark_obsolete(before->version, next);
     VR_ASSERT(flushed == 0 || store->flushing);
-    vr_view_fill(view, before->active, store->immutables + flushed, store->immutable_count - flushed, next);
+    const vr_immutable *left = flushed < store->immutable_count ? store->immutables + flushed : NULL;
+    vr_view_fill(view, before->active, left, store->immutable_count - flushed, next);
     vr_store_publish(store, view);
     drop_flushed(store, flushed);
     uint64_t debt = 0;

@@ -172,7 +172,7 @@ static varve_status load_manifest(varve_db *db, bool exists, varve_error *err) {
     for (size_t i = 0; i < state->feed_count && status == VARVE_OK; i++) {
         vr_feed *feed = NULL;
         status = vr_feed_add(db, state->feeds[i].name, state->feeds[i].released, &feed, err);
-        if (status == VARVE_OK) feed->persisted = feed->released;
+        if (status == VARVE_OK) feed->persisted = state->feeds[i].released;
     }
     return status;
 }

@@ -268,7 +268,7 @@ static varve_status settle(vr_manifest *m, uint64_t committed, varve_error *err)
 
 varve_status vr_manifest_open(const vr_env *env, const char *dir, bool read_only, vr_manifest **manifest, varve_error *err) {
     vr_manifest *m = NULL;
-    vr_manifest_reader reader;
+    vr_manifest_reader reader = {0};
     char *bytes = NULL;
     size_t size = 0;
     varve_status status = manifest_new(env, dir, &m, err);
@@ -295,7 +295,7 @@ out:
 }
 
 varve_status vr_manifest_scan(const vr_mem *mem, varve_slice file, const char *name, varve_error *err) {
-    vr_manifest_reader reader;
+    vr_manifest_reader reader = {0};
     vr_manifest_state state;
     vr_manifest_state_init(&state);
     varve_status status = vr_manifest_reader_open(&reader, file, name, err);

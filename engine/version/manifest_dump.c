@@ -98,7 +98,7 @@ static varve_status dump_bytes(const vr_mem *mem, varve_slice file, const char *
                                varve_error *err) {
     char text[LINE_BYTES];
     line l = {text, sizeof text, 0};
-    vr_manifest_reader reader;
+    vr_manifest_reader reader = {0};
     varve_slice bytes;
     uint64_t offset;
     varve_status status = vr_manifest_reader_open(&reader, file, path, err);
