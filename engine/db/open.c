@@ -218,6 +218,7 @@ static varve_status open_wal(varve_db *db, varve_error *err) {
         .sequence_floor = UINT64_MAX,
         .clean = state->clean,
         .clean_sequence = state->clean_sequence,
+        .known_sequence = state->last_sequence,
     };
     for (size_t i = 0; i < state->store_count; i++) {
         if (state->stores[i].flushed_sequence < options.sequence_floor) options.sequence_floor = state->stores[i].flushed_sequence;
@@ -228,11 +229,6 @@ static varve_status open_wal(varve_db *db, varve_error *err) {
     varve_status status = vr_wal_open(&db->env, &db->budget, db->dir, &options, replay, db, &db->wal, err);
     if (status == VARVE_OK) {
         db->last_sequence = vr_wal_last_sequence(db->wal);
-        if (db->last_sequence < state->last_sequence) {
-            status = vr_error_set(err, VARVE_CORRUPTION,
-                                  "database %s: the WAL ends at sequence %" PRIu64 ", but the manifest knows of %" PRIu64, db->dir,
-                                  db->last_sequence, state->last_sequence);
-        }
         atomic_store_explicit(&db->visible, db->last_sequence, memory_order_release);
     }
     vr_mutex_unlock(&db->write_mutex);

@@ -32,6 +32,7 @@ typedef struct vr_wal_options {
     uint64_t sequence_floor; /* everything up to it is in tables: records may be missing below, not above */
     bool clean;              /* the manifest holds a clean-shutdown mark: the WAL must end exactly at */
     uint64_t clean_sequence; /* this sequence, else VARVE_CORRUPTION */
+    uint64_t known_sequence; /* the manifest knows that this much was synced: the WAL must not end before it, else VARVE_CORRUPTION */
     bool read_only;          /* inspect only: change nothing on disk */
 } vr_wal_options;
 

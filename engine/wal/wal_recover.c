@@ -240,7 +240,12 @@ static varve_status search_behind(recovery *r, varve_error *err) {
 
 /* --- All of it --- */
 
-static varve_status check_clean(const recovery *r, uint64_t last, varve_error *err) {
+static varve_status check_end(const recovery *r, uint64_t last, varve_error *err) {
+    if (last < r->options->known_sequence) {
+        return vr_error_set(err, VARVE_CORRUPTION, "%s: the WAL ends at sequence %llu, but the manifest knows of %llu%s%s", r->wal->dir,
+                            (unsigned long long)last, (unsigned long long)r->options->known_sequence, r->ended ? ": " : "",
+                            r->ended ? r->why.message : "");
+    }
     if (!r->options->clean || last == r->options->clean_sequence) return VARVE_OK;
     return vr_error_set(err, VARVE_CORRUPTION, "%s: the WAL ends at sequence %llu; it was closed cleanly at %llu%s%s", r->wal->dir,
                         (unsigned long long)last, (unsigned long long)r->options->clean_sequence, r->ended ? ": " : "",
@@ -277,7 +282,7 @@ varve_status vr_wal_recover(vr_wal *wal, const vr_wal_options *options, vr_wal_r
     st = walk_all(&r, err);
     if (st == VARVE_OK && r.ended) st = search_behind(&r, err);
     uint64_t last = r.last > options->sequence_floor ? r.last : options->sequence_floor;
-    if (st == VARVE_OK) st = check_clean(&r, last, err);
+    if (st == VARVE_OK) st = check_end(&r, last, err);
     if (st == VARVE_OK && !wal->read_only) st = vr_wal_files_clear(wal, &r.files, r.first, r.end.segment, r.pristine, err);
     if (st == VARVE_OK) adopt(&r, last);
 

@@ -98,3 +98,43 @@ Test(db_recovery, a_store_that_is_created_late_does_not_need_the_wal_before_it) 
         fixture_stop(&f);
     }
 }
+
+static bool add_name(void *context, const char *name) {
+    char *names = context;
+    cr_assert_lt(strlen(names) + strlen(name) + 2, 4000);
+    strcat(strcat(names, name), " ");
+    return true;
+}
+
+static bool empty_segment(void *context, const char *name) {
+    static const char zeros[4096];
+    fixture *f = context;
+    vr_file *file;
+    char path[64];
+    if (!strstr(name, ".wal") || strstr(name, "spare")) return true;
+    snprintf(path, sizeof path, "db/%s", name);
+    REQUIRE(f, vr_fs_open(f->env.fs, path, VR_OPEN_WRITE, &file, &f->err));
+    REQUIRE(f, vr_file_pwrite(file, zeros, sizeof zeros, 4096, &f->err));
+    vr_file_close(file, NULL);
+    return true;
+}
+
+Test(db_recovery, a_wal_that_ends_before_what_the_manifest_knows_is_damaged) {
+    static char before[4000], after[4000];
+    fixture f;
+    varve_store *store;
+    fixture_start(&f);
+    put(&f, "a", "1");
+    REQUIRE(&f, varve_sync(f.db, &f.err));
+    REQUIRE(&f, varve_store_open(f.db, "later", NULL, &store, &f.err)); /* its creation notes what is synced */
+    varve_store_close(store);
+    fixture_crash(&f, VR_CRASH_KEEP_ALL, 0);
+    REQUIRE(&f, vr_fs_list(f.env.fs, "db", empty_segment, &f, &f.err)); /* with everything in it that vouches for itself */
+    REQUIRE(&f, vr_fs_list(f.env.fs, "db", add_name, before, &f.err));
+    varve_db *db;
+    cr_assert_eq(vr_db_open(&f.env, "db", &f.options, &db, &f.err), VARVE_CORRUPTION);
+    cr_assert_not_null(strstr(f.err.message, "knows of"), "%s", f.err.message);
+    REQUIRE(&f, vr_fs_list(f.env.fs, "db", add_name, after, &f.err));
+    cr_assert_str_eq(before, after);
+    vr_memfs_free(f.memfs);
+}
