@@ -83,6 +83,20 @@ static varve_status add_wal_first(varve_db *db, vr_edit *edit, uint64_t first_ne
     return status;
 }
 
+/* A store that add_wal_first() has taken along since its edit was written says no less than it did. manifest_mutex held. */
+static void keep_flushed_rising(varve_db *db, vr_edit *edit) {
+    vr_mutex_assert_held(&db->manifest_mutex);
+    const vr_manifest_state *state = vr_manifest_state_of(db->manifest);
+    for (size_t i = 0; i < edit->count; i++) {
+        vr_edit_field *field = &edit->fields[i];
+        if (field->kind != VR_EDIT_STORE_FLUSHED) continue;
+        for (size_t k = 0; k < state->store_count; k++) {
+            bool behind = state->stores[k].id == field->store_id && state->stores[k].flushed_sequence > field->sequence;
+            if (behind) field->sequence = state->stores[k].flushed_sequence;
+        }
+    }
+}
+
 /* Adds what is due besides; *first_needed: the WAL segment to release from. */
 static varve_status add_upkeep(varve_db *db, vr_edit *edit, const vr_store *store, size_t flushed, uint64_t *first_needed,
                                varve_error *err) {
@@ -183,6 +197,7 @@ varve_status vr_db_install(varve_db *db, vr_edit *edit, vr_store *store, size_t 
         status = view ? vr_version_apply(&db->version_env, base, edit, store->id, &next, err)
                       : vr_error_nomem(err, sizeof *view, "a store's view");
     }
+    if (status == VARVE_OK) keep_flushed_rising(db, edit);
     if (status == VARVE_OK) status = add_upkeep(db, edit, store, flushed, &first_needed, err);
     if (status == VARVE_OK) status = vr_db_append_edit(db, edit, err);
     if (status == VARVE_OK) {

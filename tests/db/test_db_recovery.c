@@ -138,3 +138,39 @@ Test(db_recovery, a_wal_that_ends_before_what_the_manifest_knows_is_damaged) {
     cr_assert_str_eq(before, after);
     vr_memfs_free(f.memfs);
 }
+
+typedef struct intruder {
+    fixture *f;
+    pthread_t thread;
+    int due;
+} intruder;
+
+/* Between the last check of a bulk load and its installation: another store moves the WAL's first segment, and the loaded store with it. */
+static void intrude(void *context, uint64_t operation, const char *name, const char *path) {
+    intruder *i = context;
+    (void)operation;
+    (void)path;
+    if (!pthread_equal(i->thread, pthread_self()) || strcmp(name, "sync_dir") != 0 || i->due-- != 1) return;
+    fill(i->f, 200);
+    REQUIRE(i->f, varve_flush(i->f->db, &i->f->err));
+}
+
+Test(db_recovery, a_bulk_load_ends_while_the_wal_moves_on) {
+    fixture f;
+    varve_store *store;
+    varve_bulk *bulk;
+    varve_slice value = varve_str("1");
+    fixture_start(&f);
+    REQUIRE(&f, varve_store_open(f.db, "loaded", NULL, &store, &f.err));
+    REQUIRE(&f, varve_bulk_begin(store, &bulk, &f.err));
+    REQUIRE(&f, varve_bulk_add(bulk, varve_str("k"), &value, &f.err));
+    intruder i = {.f = &f, .thread = pthread_self(), .due = 1};
+    vr_memfs_set_hook(f.memfs, intrude, &i);
+    REQUIRE(&f, varve_bulk_finish(bulk, varve_str("p"), &f.err));
+    vr_memfs_set_hook(f.memfs, NULL, NULL);
+    cr_assert_lt(i.due, 1);
+    varve_store_close(store);
+    reopen(&f, 2);
+    expect_in(&f, "loaded", "k", "1");
+    fixture_stop(&f);
+}
