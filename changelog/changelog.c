@@ -129,7 +129,7 @@ varve_status varve_changelog_open(varve_store *store, const varve_changelog_opti
     varve_error local = {0};
     if (!err) err = &local;
     if (!changelog) return vcl_fail(err, VARVE_INVALID, 0, "changelog is NULL");
-    vcl_transport *transport;
+    vcl_transport *transport = NULL;
     varve_status status = open_transport(store, options, &transport, err);
     if (status != VARVE_OK) return status;
     return vcl_changelog_open_on(transport, store, options, vcl_clock_system(), changelog, err);
@@ -229,7 +229,7 @@ varve_status varve_changelog_restore(varve_store *store, const varve_changelog_o
                                      varve_error *err) {
     varve_error local = {0};
     if (!err) err = &local;
-    vcl_transport *transport;
+    vcl_transport *transport = NULL;
     varve_status status = open_transport(store, options, &transport, err);
     if (status != VARVE_OK) return status;
     return vcl_changelog_restore_on(transport, store, options, vcl_clock_system(), result, err);

@@ -268,8 +268,8 @@ static varve_status next_batch(varve_feed *handle, uint32_t timeout_ms, varve_er
     while (handle->batch.left == 0) {
         varve_status status = wait_for_change(handle, timeout_ms, err);
         if (status != VARVE_OK) return status;
-        uint64_t first;
-        varve_slice payload;
+        uint64_t first = 0;
+        varve_slice payload = {NULL, 0};
         status = vr_wal_reader_next(handle->reader, &first, &payload, err);
         if (status != VARVE_OK) return status;
         status = vr_batch_reader_open(&handle->batch, payload, err);
