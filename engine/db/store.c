@@ -185,12 +185,13 @@ varve_status varve_store_open(varve_db *db, const char *name, const varve_store_
     if (status == VARVE_OK) status = vr_store_options_check(options, &checked, err);
     if (status != VARVE_OK) return status;
     const varve_store_options *wanted = asks_for_something(options) ? &checked : NULL;
-    status = take_handle(db, name, wanted, store, err);
-    if (status != VARVE_MISSING || checked.must_exist) return status;
-    checked.must_exist = false;
-    varve_error create_err = {0};
-    status = create(db, name, &checked, &create_err);
-    return status == VARVE_OK ? take_handle(db, name, wanted, store, err) : vr_error_copy(err, &create_err);
+    varve_error own = {0}; /* the caller's is written on failure only */
+    status = take_handle(db, name, wanted, store, &own);
+    if (status == VARVE_MISSING && !checked.must_exist) {
+        status = create(db, name, &checked, &own);
+        if (status == VARVE_OK) status = take_handle(db, name, wanted, store, &own);
+    }
+    return status == VARVE_OK ? VARVE_OK : vr_error_copy(err, &own);
 }
 
 void varve_store_close(varve_store *handle) {

@@ -57,6 +57,24 @@ Test(db_upkeep, stores_are_created_listed_dropped) {
 #define STORES 1000
 #endif
 
+Test(db_upkeep, success_leaves_the_error_record_alone) {
+    fixture f;
+    fixture_start(&f);
+    varve_store *fresh;
+    varve_buffer value = {0};
+    memset(&f.err, 0, sizeof f.err);
+    REQUIRE(&f, varve_store_open(f.db, "fresh", NULL, &fresh, &f.err));
+    REQUIRE(&f, varve_put(fresh, varve_str("k"), varve_str("v"), &f.err));
+    REQUIRE(&f, varve_get(fresh, varve_str("k"), &value, &f.err));
+    REQUIRE(&f, varve_flush(f.db, &f.err));
+    REQUIRE(&f, varve_checkpoint(f.db, "copy", &f.err));
+    cr_assert_eq(f.err.code, VARVE_OK, "%s", f.err.message);
+    cr_assert_str_eq(f.err.message, "");
+    varve_buffer_free(&value);
+    varve_store_close(fresh);
+    fixture_stop(&f);
+}
+
 Test(db_upkeep, a_thousand_stores) {
     fixture f;
     fixture_start(&f);
