@@ -321,7 +321,7 @@ static varve_status shorten_wal(varve_db *db, varve_error *err) {
     return status;
 }
 
-varve_status vr_db_open(const vr_env *env, const char *path, const varve_options *options, varve_db **out, varve_error *err) {
+static varve_status open_db(const vr_env *env, const char *path, const varve_options *options, varve_db **out, varve_error *err) {
     varve_options checked;
     varve_db *db = NULL;
     if (!path || !*path) return vr_error_set(err, VARVE_INVALID, "path: it is empty");
@@ -344,6 +344,12 @@ varve_status vr_db_open(const vr_env *env, const char *path, const varve_options
     }
     *out = db;
     return VARVE_OK;
+}
+
+varve_status vr_db_open(const vr_env *env, const char *path, const varve_options *options, varve_db **db, varve_error *err) {
+    varve_error own = {0}; /* the caller's is written on failure only: a directory that is not there yet is none */
+    varve_status status = open_db(env, path, options, db, &own);
+    return status == VARVE_OK ? VARVE_OK : vr_error_copy(err, &own);
 }
 
 varve_status varve_open(const char *path, const varve_options *options, varve_db **db, varve_error *err) {

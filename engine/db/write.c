@@ -7,6 +7,7 @@
  *
  * A failure before 3 changes nothing. A failure of 4 cannot happen after 2, and would latch: the WAL has what the memtable has not.
  */
+#include <errno.h>
 #include <inttypes.h>
 
 #include "base/bytes.h"
@@ -255,6 +256,12 @@ static void throttle(varve_db *db, uint64_t bytes) {
 
 /* --- The write --------------------------------------------------------------------------------------------------- */
 
+/* Whether a failure of the WAL is for good. One that it has not latched and that comes from a lack of memory or descriptors is not. */
+static bool stops_writing(const varve_db *db, const varve_error *failure) {
+    if (vr_wal_stopped(db->wal)) return true;
+    return failure->code != VARVE_NOMEM && failure->os_error != EMFILE && failure->os_error != ENFILE;
+}
+
 /* Appends to the WAL, sorting failures: those that leave the WAL as it was, and those that stop writing. */
 static varve_status append(varve_db *db, uint32_t count, const varve_slice *parts, size_t part_count, varve_error *err) {
     varve_error own = {0};
@@ -263,7 +270,7 @@ static varve_status append(varve_db *db, uint32_t count, const varve_slice *part
         for (size_t i = 0; i < part_count; i++) db->wal_appended += parts[i].size;
         return VARVE_OK;
     }
-    if (status != VARVE_NO_SPACE && status != VARVE_NOMEM) vr_db_latch(db, &own);
+    if (status != VARVE_NO_SPACE && stops_writing(db, &own)) vr_db_latch(db, &own);
     return vr_error_copy(err, &own);
 }
 
@@ -481,7 +488,7 @@ static varve_status sync_entered(varve_db *db, varve_error *err) {
         vr_mutex_unlock(&db->write_mutex);
         return VARVE_OK;
     }
-    vr_db_latch(db, &own);
+    if (stops_writing(db, &own)) vr_db_latch(db, &own);
     return vr_error_copy(err, &own);
 }
 

@@ -62,7 +62,10 @@ Test(db_upkeep, success_leaves_the_error_record_alone) {
     fixture_start(&f);
     varve_store *fresh;
     varve_buffer value = {0};
+    varve_db *other;
     memset(&f.err, 0, sizeof f.err);
+    REQUIRE(&f, vr_db_open(&f.env, "other", &f.options, &other, &f.err));
+    REQUIRE(&f, varve_close(other, &f.err));
     REQUIRE(&f, varve_store_open(f.db, "fresh", NULL, &fresh, &f.err));
     REQUIRE(&f, varve_put(fresh, varve_str("k"), varve_str("v"), &f.err));
     REQUIRE(&f, varve_get(fresh, varve_str("k"), &value, &f.err));
