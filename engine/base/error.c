@@ -27,7 +27,8 @@ static uint32_t flags_of(varve_status code) {
 static varve_status code_of(int os_error) {
     switch (os_error) {
     case ENOSPC:
-    case EDQUOT: return VARVE_NO_SPACE;
+    case EDQUOT:
+    case EFBIG: return VARVE_NO_SPACE; /* of the disk, the user, the process */
     case ENOMEM: return VARVE_NOMEM;
     case ENOENT: return VARVE_MISSING;
     case EEXIST: return VARVE_EXISTS;

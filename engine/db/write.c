@@ -488,7 +488,7 @@ static varve_status sync_entered(varve_db *db, varve_error *err) {
         vr_mutex_unlock(&db->write_mutex);
         return VARVE_OK;
     }
-    if (stops_writing(db, &own)) vr_db_latch(db, &own);
+    vr_db_latch(db, &own); /* whatever it was: a write that asked for it is in there, and cannot be taken back */
     return vr_error_copy(err, &own);
 }
 

@@ -68,6 +68,9 @@ varve_status vr_wal_sync(vr_wal *wal, varve_error *err);
  */
 void vr_wal_mark_synced(vr_wal *wal);
 
+/* Whether an error has latched it. */
+bool vr_wal_stopped(const vr_wal *wal);
+
 uint64_t vr_wal_last_sequence(const vr_wal *wal);   /* appended; acquire */
 uint64_t vr_wal_synced_sequence(const vr_wal *wal); /* durable */
 

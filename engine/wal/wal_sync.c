@@ -131,6 +131,10 @@ varve_status vr_wal_sync(vr_wal *wal, varve_error *err) {
     return refused ? vr_wal_refuse(wal, err) : st;
 }
 
+bool vr_wal_stopped(const vr_wal *wal) {
+    return atomic_load_explicit(&wal->failed, memory_order_acquire); /* pairs with the latch */
+}
+
 uint64_t vr_wal_last_sequence(const vr_wal *wal) {
     /* acquire: pairs with the release of append */
     return atomic_load_explicit(&wal->last_sequence, memory_order_acquire);
