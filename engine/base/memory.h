@@ -22,7 +22,7 @@ vr_mem vr_mem_system(void);
 
 /* NULL when there is no memory; size 0 gives a pointer that may be freed. Freeing NULL does nothing. */
 void *vr_alloc(const vr_mem *mem, size_t size);
-void *vr_zalloc(const vr_mem *mem, size_t size); /* zeroed */
+void *vr_zalloc(const vr_mem *mem, size_t size);             /* zeroed */
 void *vr_realloc(const vr_mem *mem, void *old, size_t size); /* on failure old stays */
 void vr_free(const vr_mem *mem, void *pointer);
 char *vr_strdup(const vr_mem *mem, const char *string);

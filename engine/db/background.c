@@ -217,8 +217,7 @@ static void note_outcome(varve_db *db, varve_error *kept, varve_status status, c
     if (status == VARVE_OK) {
         kept->code = VARVE_OK;
     } else if (status != VARVE_CANCELLED) {
-        if (kept->code != status)
-            vr_diag_say(&db->env.diag, "%s: background work failed: %s", db->dir, own->message);
+        if (kept->code != status) vr_diag_say(&db->env.diag, "%s: background work failed: %s", db->dir, own->message);
         *kept = *own;
     }
     vr_cond_broadcast(&db->done_cond);

@@ -29,8 +29,8 @@ typedef struct bulk_entry {
 typedef struct bulk_chunk {
     char *bytes; /* reserved pages */
     size_t size;
-    size_t limit;               /* handed over once it holds as much */
-    size_t capacity;            /* address space: the limit and one record of the largest size */
+    size_t limit;                /* handed over once it holds as much */
+    size_t capacity;             /* address space: the limit and one record of the largest size */
     bulk_entry *entries, *spare; /* reserved pages, entry_capacity each */
     size_t count, entry_capacity;
     size_t common; /* length of the prefix all its keys share */
@@ -191,7 +191,8 @@ static void worker(void *context) {
         bool failed = bulk->error.code != VARVE_OK;
         vr_mutex_unlock(&bulk->mutex);
         varve_error own = {0};
-        varve_status status = failed ? VARVE_OK : vr_db_enter(bulk->db, &own); /* its file must not appear after the directory is given up */
+        varve_status status =
+            failed ? VARVE_OK : vr_db_enter(bulk->db, &own); /* its file must not appear after the directory is given up */
         if (!failed && status == VARVE_OK) {
             status = write_run(bulk, chunk, first, &own);
             vr_db_leave(bulk->db);
@@ -364,8 +365,8 @@ varve_status varve_bulk_add(varve_bulk *bulk, varve_slice key, const varve_slice
 }
 
 /*
- * Takes the store's positions out of the WAL's reckoning: the edit supersedes them, and says how far. A flush of them that is under way must be over first,
- * as it would tell the manifest of an older sequence afterwards.
+ * Takes the store's positions out of the WAL's reckoning: the edit supersedes them, and says how far. A flush of them that is under
+ * way must be over first, as it would tell the manifest of an older sequence afterwards.
  */
 static varve_status supersede_positions(varve_bulk *bulk, uint64_t *sequence, varve_error *err) {
     varve_db *db = bulk->db;

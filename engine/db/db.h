@@ -152,11 +152,11 @@ struct varve_db {
     struct varve_snapshot snapshots; /* list head */
     bool stopping, trim_due;
     uint32_t trim_waits;
-    varve_error flush_error;      /* of the flusher's last round, for who waits for it; code VARVE_OK: none */
-    varve_error upkeep_error;     /* the same of compactions and of recycling the WAL, for which no writer waits */
-    vr_cond work_cond;            /* there may be work for the background */
-    vr_cond done_cond;            /* some background work is done */
-    vr_cond feed_cond;            /* there are changes for a waiting feed */
+    varve_error flush_error;  /* of the flusher's last round, for who waits for it; code VARVE_OK: none */
+    varve_error upkeep_error; /* the same of compactions and of recycling the WAL, for which no writer waits */
+    vr_cond work_cond;        /* there may be work for the background */
+    vr_cond done_cond;        /* some background work is done */
+    vr_cond feed_cond;        /* there are changes for a waiting feed */
 
     vr_mutex latch_mutex; /* leaf; guards latched, which is set once */
     varve_error latched;
@@ -258,8 +258,8 @@ void vr_db_undo_tables(const vr_job *job, const vr_edit *edit, varve_status stat
 /* Adds to the edit what the feeds have released since the manifest was last told. db->mutex held. */
 varve_status vr_db_add_feeds(varve_db *db, vr_edit *edit, varve_error *err);
 
-/* Appends to the manifest. When that leaves it in doubt whether the edit is durable, writing stops: VARVE_IO or VARVE_READ_ONLY. manifest_mutex
- * held. */
+/* Appends to the manifest. When that leaves it in doubt whether the edit is durable, writing stops: VARVE_IO or VARVE_READ_ONLY.
+ * manifest_mutex held. */
 varve_status vr_db_append_edit(varve_db *db, const vr_edit *edit, varve_error *err);
 
 /* The sequence up to which everything is in tables and released by every feed, once `skip` oldest immutables of store are.

@@ -65,8 +65,9 @@ static bool says_flushed(const vr_edit *edit, uint32_t store_id, uint64_t floor)
 }
 
 /*
- * Moves the WAL's first segment, and with it every store that lags behind it because nothing was written to it: an open takes a WAL that begins behind a
- * store's flushed sequence for damaged. floor: everything of every store up to it is in tables. manifest_mutex held.
+ * Moves the WAL's first segment, and with it every store that lags behind it because nothing was written to it: an open takes a WAL
+ * that begins behind a store's flushed sequence for damaged. floor: everything of every store up to it is in tables. manifest_mutex
+ * held.
  */
 static varve_status add_wal_first(varve_db *db, vr_edit *edit, uint64_t first_needed, uint64_t floor, varve_error *err) {
     vr_mutex_assert_held(&db->manifest_mutex);
@@ -141,8 +142,9 @@ static void drop_flushed(vr_store *store, size_t flushed) {
     memmove(store->immutables, store->immutables + flushed, store->immutable_count * sizeof store->immutables[0]);
 }
 
-/* Publishes view, filled, as the store's next one, and lets go of what is in tables now. The edit is durable: nothing may fail. Memtables that were
- * turned over since view was reserved find their place in its slack; each is of another thread that waits for its flush. */
+/* Publishes view, filled, as the store's next one, and lets go of what is in tables now. The edit is durable: nothing may fail.
+ * Memtables that were turned over since view was reserved find their place in its slack; each is of another thread that waits for
+ * its flush. */
 static void publish_version(varve_db *db, vr_store *store, vr_view *view, vr_version *next, size_t flushed) {
     vr_mutex_lock(&db->mutex);
     vr_view *before = atomic_load_explicit(&store->view, memory_order_relaxed);
@@ -164,7 +166,8 @@ static void publish_version(varve_db *db, vr_store *store, vr_view *view, vr_ver
 }
 
 void vr_db_undo_tables(const vr_job *job, const vr_edit *edit, varve_status status) {
-    /* An edit whose write or sync failed may be durable all the same, and then its tables must be there. The next open removes them if it is not. */
+    /* An edit whose write or sync failed may be durable all the same, and then its tables must be there. The next open removes them
+     * if it is not. */
     if (status == VARVE_OK || status == VARVE_IO || status == VARVE_READ_ONLY) return;
     vr_job_undo(job, edit);
 }

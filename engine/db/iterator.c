@@ -26,7 +26,7 @@ struct varve_iterator {
     bool has_upper, has_lower;
     varve_buffer lower, upper; /* [lower, upper) */
     varve_buffer key, value;   /* backward: the entry; forward: key is scratch for the key that is being skipped */
-    varve_buffer target; /* what is sought: the caller may pass a key of this iterator, which the search overwrites */
+    varve_buffer target;       /* what is sought: the caller may pass a key of this iterator, which the search overwrites */
     varve_slice now_key, now_value;
     varve_error error;
     varve_error cursor_error;

@@ -121,17 +121,19 @@ varve_status vr_db_sync_parent(varve_db *db, const char *path, varve_error *err)
     return vr_fs_sync_dir(db->env.fs, parent, err);
 }
 
-/* Looks again, now that nobody else can make a database here. A new one must not hide what is left of one that lost its manifest. */
+/* Looks again, now that nobody else can make a database here. A new one must not hide what is left of one that lost its manifest.
+ */
 static varve_status check_locked(varve_db *db, bool *exists, varve_error *err) {
     contents found = {0};
     varve_status status = vr_fs_list(db->env.fs, db->dir, note_content, &found, err);
     if (status != VARVE_OK) return status;
     if (!found.manifest && found.stray[0]) {
-        return vr_error_set(err, VARVE_CORRUPTION, "database %s: the file %s is missing, but %s is there", db->dir, VR_NAME_MANIFEST,
-                            found.stray);
+        return vr_error_set(err, VARVE_CORRUPTION, "database %s: the file %s is missing, but %s is there", db->dir,
+                            VR_NAME_MANIFEST, found.stray);
     }
     *exists = found.manifest;
-    return found.manifest ? VARVE_OK : vr_db_sync_parent(db, db->dir, err); /* also where an earlier open made the directory and failed */
+    return found.manifest ? VARVE_OK
+                          : vr_db_sync_parent(db, db->dir, err); /* also where an earlier open made the directory and failed */
 }
 
 /* Takes the lock, making the directory if it is to be made; tells whether a manifest is there. */

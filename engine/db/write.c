@@ -256,7 +256,8 @@ static void throttle(varve_db *db, uint64_t bytes) {
 
 /* --- The write --------------------------------------------------------------------------------------------------- */
 
-/* Whether a failure of the WAL is for good. One that it has not latched and that comes from a lack of memory or descriptors is not. */
+/* Whether a failure of the WAL is for good. One that it has not latched and that comes from a lack of memory or descriptors is not.
+ */
 static bool stops_writing(const varve_db *db, const varve_error *failure) {
     if (vr_wal_stopped(db->wal)) return true;
     return failure->code != VARVE_NOMEM && failure->os_error != EMFILE && failure->os_error != ENFILE;

@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "os/env.h"
 
-#define BITS_MIN 6u  /* a memtable that stays nearly empty costs half a KiB */
-#define BITS_MAX 32u /* as many as there are distinct hash values, and more than an arena has nodes */
+#define BITS_MIN 6u                     /* a memtable that stays nearly empty costs half a KiB */
+#define BITS_MAX 32u                    /* as many as there are distinct hash values, and more than an arena has nodes */
 #define PAGES_FROM ((uint64_t)64 << 10) /* arrays of this many bytes and more live on pages of their own */
 
 /* Fullest: 0.6 of the slots while growing works, 0.9 at all. */
@@ -58,8 +58,7 @@ static vr_slots *current(const vr_keyindex *index) {
     return atomic_load_explicit(&index->slots, memory_order_acquire);
 }
 
-varve_status vr_keyindex_init(vr_keyindex *index, const vr_mem *mem, vr_budget *budget, uint64_t keys_expected,
-                              varve_error *err) {
+varve_status vr_keyindex_init(vr_keyindex *index, const vr_mem *mem, vr_budget *budget, uint64_t keys_expected, varve_error *err) {
     vr_slots *slots = slots_create(mem, BITS_MIN);
     if (!slots) return vr_error_nomem(err, sizeof(uint64_t) << BITS_MIN, "a memtable's index");
     *index = (vr_keyindex){.mem = mem, .budget = budget, .bits_expected = bits_for(keys_expected)};

@@ -42,8 +42,7 @@ typedef struct vr_keyindex {
     _Atomic uint64_t bytes; /* of all arrays */
 } vr_keyindex;
 
-varve_status vr_keyindex_init(vr_keyindex *index, const vr_mem *mem, vr_budget *budget, uint64_t keys_expected,
-                              varve_error *err);
+varve_status vr_keyindex_init(vr_keyindex *index, const vr_mem *mem, vr_budget *budget, uint64_t keys_expected, varve_error *err);
 void vr_keyindex_destroy(vr_keyindex *index);
 
 /* Makes sure that count more keys go in, growing if that is due. A growth that fails is made up for by fuller slots, up

@@ -35,8 +35,8 @@ static uint64_t arena_bytes_max(const vr_memtable *mt, uint64_t bytes, uint64_t 
     return bytes + count * ENTRY_BYTES + links * UPPER_LINK_BYTES;
 }
 
-varve_status vr_memtable_create(const vr_env *env, vr_budget *budget, uint64_t bytes, uint64_t keys_expected,
-                                vr_memtable **mt, varve_error *err) {
+varve_status vr_memtable_create(const vr_env *env, vr_budget *budget, uint64_t bytes, uint64_t keys_expected, vr_memtable **mt,
+                                varve_error *err) {
     vr_memtable *made = vr_zalloc(&env->mem, sizeof *made);
     if (!made) return vr_error_nomem(err, sizeof *made, "a memtable");
     made->env = env;

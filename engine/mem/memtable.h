@@ -23,8 +23,8 @@ typedef struct vr_memtable vr_memtable;
  * bytes: what it may hold before it is to be flushed; capacity: room for one more batch of batch_bytes beyond that is
  * reserved. keys_expected presizes the hash index (0: unknown).
  */
-varve_status vr_memtable_create(const vr_env *env, vr_budget *budget, uint64_t bytes, uint64_t keys_expected,
-                                vr_memtable **mt, varve_error *err);
+varve_status vr_memtable_create(const vr_env *env, vr_budget *budget, uint64_t bytes, uint64_t keys_expected, vr_memtable **mt,
+                                varve_error *err);
 void vr_memtable_ref(vr_memtable *mt);
 void vr_memtable_unref(vr_memtable *mt); /* the last one releases it */
 
@@ -59,9 +59,9 @@ bool vr_memtable_get(const vr_memtable *mt, varve_slice key, uint64_t key_hash, 
 /* A cursor over the entries that are linked when it gets there; it holds a reference. */
 varve_status vr_memtable_cursor(vr_memtable *mt, vr_cursor **cursor, varve_error *err);
 
-uint64_t vr_memtable_bytes(const vr_memtable *mt);    /* memory in use; any thread */
-uint64_t vr_memtable_keys(const vr_memtable *mt);     /* distinct keys */
-uint64_t vr_memtable_entries(const vr_memtable *mt);  /* versions */
+uint64_t vr_memtable_bytes(const vr_memtable *mt);        /* memory in use; any thread */
+uint64_t vr_memtable_keys(const vr_memtable *mt);         /* distinct keys */
+uint64_t vr_memtable_entries(const vr_memtable *mt);      /* versions */
 uint64_t vr_memtable_min_sequence(const vr_memtable *mt); /* 0 when empty */
 uint64_t vr_memtable_max_sequence(const vr_memtable *mt);
 

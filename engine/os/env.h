@@ -15,8 +15,8 @@ typedef struct vr_env {
     vr_mem mem;
     vr_fs *fs;
     vr_diag diag;
-    uint64_t (*wall_ms)(void *context);      /* wall clock, ms since 1970; coarse (a few ms) */
-    uint64_t (*monotonic_us)(void *context); /* for durations */
+    uint64_t (*wall_ms)(void *context);                          /* wall clock, ms since 1970; coarse (a few ms) */
+    uint64_t (*monotonic_us)(void *context);                     /* for durations */
     void (*random_bytes)(void *context, void *out, size_t size); /* identities */
     void *context;
 } vr_env;

@@ -14,8 +14,16 @@ vr_fs *vr_faultfs_fs(vr_faultfs *faultfs);
 
 /* Which operations count and fail. */
 enum {
-    VR_FAULT_OPEN = 1, VR_FAULT_PREAD = 2, VR_FAULT_PWRITE = 4, VR_FAULT_SYNC = 8, VR_FAULT_RENAME = 16, VR_FAULT_REMOVE = 32,
-    VR_FAULT_RESERVE = 64, VR_FAULT_MAP = 128, VR_FAULT_DIR = 256, VR_FAULT_ALL = 511
+    VR_FAULT_OPEN = 1,
+    VR_FAULT_PREAD = 2,
+    VR_FAULT_PWRITE = 4,
+    VR_FAULT_SYNC = 8,
+    VR_FAULT_RENAME = 16,
+    VR_FAULT_REMOVE = 32,
+    VR_FAULT_RESERVE = 64,
+    VR_FAULT_MAP = 128,
+    VR_FAULT_DIR = 256,
+    VR_FAULT_ALL = 511
 };
 
 /*

@@ -55,8 +55,8 @@ static varve_status latch(vr_manifest *m, const varve_error *cause, varve_error 
     return vr_error_copy(err, &m->latched);
 }
 
-/* Notes in the next slot that all before end is synced. The edit counts without it, so a failure only stops further ones; and a full disk
- * not even these: the slot before it is whole, and the next edit tries this one again. */
+/* Notes in the next slot that all before end is synced. The edit counts without it, so a failure only stops further ones; and a
+ * full disk not even these: the slot before it is whole, and the next edit tries this one again. */
 static void write_slot(vr_manifest *m) {
     char bytes[VR_MANIFEST_SLOT_BYTES];
     varve_error failure = {0};

@@ -32,8 +32,9 @@ typedef struct vr_wal_options {
     uint64_t sequence_floor; /* everything up to it is in tables: records may be missing below, not above */
     bool clean;              /* the manifest holds a clean-shutdown mark: the WAL must end exactly at */
     uint64_t clean_sequence; /* this sequence, else VARVE_CORRUPTION */
-    uint64_t known_sequence; /* the manifest knows that this much was synced: the WAL must not end before it, else VARVE_CORRUPTION */
-    bool read_only;          /* inspect only: change nothing on disk */
+    uint64_t
+        known_sequence; /* the manifest knows that this much was synced: the WAL must not end before it, else VARVE_CORRUPTION */
+    bool read_only;     /* inspect only: change nothing on disk */
 } vr_wal_options;
 
 /* Called for each batch record in order, with its payload (an encoded batch, header checked, changes not). */
@@ -63,8 +64,9 @@ varve_status vr_wal_append(vr_wal *wal, uint64_t first_sequence, uint32_t count,
 varve_status vr_wal_sync(vr_wal *wal, varve_error *err);
 
 /*
- * Appends the SYNC record that a sync has made due, if there is room: it vouches for what was synced. Without this call the next append does so,
- * and close; with it, what was synced is vouched for though the process dies before either. The appending side's, as vr_wal_append().
+ * Appends the SYNC record that a sync has made due, if there is room: it vouches for what was synced. Without this call the next
+ * append does so, and close; with it, what was synced is vouched for though the process dies before either. The appending side's,
+ * as vr_wal_append().
  */
 void vr_wal_mark_synced(vr_wal *wal);
 

@@ -89,7 +89,7 @@ static varve_status write_seal(vr_wal *wal, uint64_t last_sequence, varve_error 
     if (st == VARVE_OK) return st;
     vr_error_copy(err, &why);
     if (st == VARVE_NO_SPACE) return st; /* part of it at most, and the next switch writes it again */
-    return vr_wal_latch(wal, &why); /* whether it is there is not known */
+    return vr_wal_latch(wal, &why);      /* whether it is there is not known */
 }
 
 varve_status vr_wal_switch(vr_wal *wal, uint64_t number, uint64_t record_bytes, varve_error *err) {
@@ -185,8 +185,9 @@ static void drop_large_buffer(vr_wal *wal) {
 }
 
 /*
- * Writes the buffer's bytes at the end. A failure may leave part of them, or all. A full disk leaves a part, as it ran out on the way; the first
- * eight bytes are overwritten if it lets us, and the next append writes over the rest. Any other failure stops the WAL.
+ * Writes the buffer's bytes at the end. A failure may leave part of them, or all. A full disk leaves a part, as it ran out on the
+ * way; the first eight bytes are overwritten if it lets us, and the next append writes over the rest. Any other failure stops the
+ * WAL.
  */
 static varve_status write_buffer(vr_wal *wal, size_t bytes, varve_error *err) {
     static const char zeros[VR_WAL_ALIGNMENT];

@@ -242,9 +242,9 @@ static varve_status search_behind(recovery *r, varve_error *err) {
 
 static varve_status check_end(const recovery *r, uint64_t last, varve_error *err) {
     if (last < r->options->known_sequence) {
-        return vr_error_set(err, VARVE_CORRUPTION, "%s: the WAL ends at sequence %llu, but the manifest knows of %llu%s%s", r->wal->dir,
-                            (unsigned long long)last, (unsigned long long)r->options->known_sequence, r->ended ? ": " : "",
-                            r->ended ? r->why.message : "");
+        return vr_error_set(err, VARVE_CORRUPTION, "%s: the WAL ends at sequence %llu, but the manifest knows of %llu%s%s",
+                            r->wal->dir, (unsigned long long)last, (unsigned long long)r->options->known_sequence,
+                            r->ended ? ": " : "", r->ended ? r->why.message : "");
     }
     if (!r->options->clean || last == r->options->clean_sequence) return VARVE_OK;
     return vr_error_set(err, VARVE_CORRUPTION, "%s: the WAL ends at sequence %llu; it was closed cleanly at %llu%s%s", r->wal->dir,

@@ -86,7 +86,8 @@ Test(db_bulk, a_load_that_fails_leaves_the_position_as_it_was) {
     varve_buffer position = {0};
     REQUIRE(&f, varve_bulk_begin(f.store, &bulk, &f.err));
     for (int i = 0; i < 30; i++) {
-        for (size_t k = 0; k < sizeof value; k++) value[k] = (char)((state = state * 6364136223846793005u + 1) >> 56); /* not to be compressed */
+        for (size_t k = 0; k < sizeof value; k++)
+            value[k] = (char)((state = state * 6364136223846793005u + 1) >> 56); /* not to be compressed */
         REQUIRE(&f, varve_bulk_add(bulk, varve_bytes(&i, sizeof i), &(varve_slice){value, sizeof value}, &f.err));
     }
     vr_memfs_set_space(f.memfs, 1u << 20);

@@ -145,7 +145,8 @@ typedef struct intruder {
     int due;
 } intruder;
 
-/* Between the last check of a bulk load and its installation: another store moves the WAL's first segment, and the loaded store with it. */
+/* Between the last check of a bulk load and its installation: another store moves the WAL's first segment, and the loaded store
+ * with it. */
 static void intrude(void *context, uint64_t operation, const char *name, const char *path) {
     intruder *i = context;
     (void)operation;

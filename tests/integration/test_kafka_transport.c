@@ -297,7 +297,8 @@ Test(kafka_transport, rates_of_producing_and_consuming, .init = set_up, .fini = 
         cr_assert_eq(next, (int64_t)(GROUP + 1) * (g + 1) - 1);
     }
     int64_t took_ms = vcl_rdkafka_now_ms() - since;
-    fprintf(stderr, "produce and commit, groups of %d: %lld records a second\n", GROUP, (long long)GROUP * GROUPS * 1000 / (took_ms + 1));
+    fprintf(stderr, "produce and commit, groups of %d: %lld records a second\n", GROUP,
+            (long long)GROUP * GROUPS * 1000 / (took_ms + 1));
     t->ops->producer_close(p);
     vcl_consumer *c;
     const vcl_record *found;
