@@ -116,7 +116,13 @@ static const varve_kafka_setting consumer_defaults[] = {
     {"check.crcs", "true"},
     /* Bounded by bytes only: at the bound of messages librdkafka would stop fetching for up to a second. */
     {"queued.min.messages", "10000000"},
+#if RD_KAFKA_VERSION >= 0x020200ff
+    /* A queued record costs some 400 bytes besides its own, so 16 MiB of small ones are 60 MiB. A full queue is looked at again soon. */
+    {"queued.max.messages.kbytes", "16384"},
+    {"fetch.queue.backoff.ms", "10"},
+#else /* looks at a full queue once a second: it had better not get full */
     {"queued.max.messages.kbytes", "65536"},
+#endif
     {"fetch.wait.max.ms", "50"},
     {"fetch.message.max.bytes", "8388608"},
     /* Changing brokers, and the topic's absence, are met by the caller's timeouts. */
