@@ -117,7 +117,8 @@ static const varve_kafka_setting consumer_defaults[] = {
     /* Bounded by bytes only: at the bound of messages librdkafka would stop fetching for up to a second. */
     {"queued.min.messages", "10000000"},
 #if RD_KAFKA_VERSION >= 0x020200ff
-    /* A queued record costs some 400 bytes besides its own, so 16 MiB of small ones are 60 MiB. A full queue is looked at again soon. */
+    /* A queued record costs some 400 bytes besides its own, so 16 MiB of small ones are 60 MiB. A full queue is looked at again
+       soon. */
     {"queued.max.messages.kbytes", "16384"},
     {"fetch.queue.backoff.ms", "10"},
 #else /* looks at a full queue once a second: it had better not get full */
