@@ -49,7 +49,7 @@ static varve_status peek(const vr_wal_reader *reader, vr_wal_record *record, var
     return st == VARVE_NOT_FOUND ? VARVE_CORRUPTION : st;
 }
 
-/* Moves to the segment after the sealed one. */
+/* Moves to the segment after the sealed one. One without a batch may be gone from in between: it was released, and nobody stood in it. */
 static varve_status move_on(vr_wal_reader *reader, varve_error *err) {
     vr_wal *wal = reader->wal;
     vr_segment *old = reader->seg;
@@ -62,7 +62,7 @@ static varve_status move_on(vr_wal_reader *reader, varve_error *err) {
     vr_mutex_lock(&wal->mutex);
     vr_segment *seg = wal->oldest;
     while (seg && seg->number <= old->number) seg = seg->newer;
-    bool follows = seg && seg->number == old->number + 1;
+    bool follows = seg && (seg->number == old->number + 1 || seg->base == old->last_sequence);
     varve_status st = follows ? hold(wal, seg, err) : missing(reader->expected, err);
     vr_mutex_unlock(&wal->mutex);
     if (st != VARVE_OK) return st;

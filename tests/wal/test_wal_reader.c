@@ -1,6 +1,8 @@
 /*
  * Readers: live, from any sequence, across segments, pinned, and left behind by a release.
  */
+#include <errno.h>
+
 #include "os/thread.h"
 #include "wal_fixture.h"
 
@@ -177,6 +179,44 @@ Test(wal_reader, without_memory_it_stays_where_it_is) {
     wal_shut(&f);
     cr_assert_eq(vr_faultmem_live(&fault), 0);
     f.env.mem = vr_mem_system();
+    wal_must_open(&f);
+    wal_fixture_close(&f);
+}
+
+/* A switch whose batch then found no space, before the end of a run, leaves a segment without one. */
+Test(wal_reader, passes_over_an_empty_segment_that_is_released) {
+    vr_faultfs *faults;
+    wal_fixture_open(&f, VARVE_WAL_PWRITE, SMALL);
+    wal_shut(&f);
+    cr_assert_eq(vr_faultfs_create(vr_memfs_fs(f.memfs), &faults, NULL), VARVE_OK);
+    f.env.fs = vr_faultfs_fs(faults);
+    wal_must_open(&f);
+    do {
+        wal_must_append(&f, 1);
+    } while (!vr_wal_prepare(f.wal));
+    vr_faultfs_arm(faults, VR_FAULT_PWRITE, 2, ENOSPC, false); /* the SEAL, then the batch */
+    while (wal_append(&f) == VARVE_OK) vr_faultfs_arm(faults, VR_FAULT_PWRITE, 2, ENOSPC, false);
+    cr_assert_eq(f.err.code, VARVE_NO_SPACE, "%s", f.err.message);
+    vr_faultfs_arm(faults, VR_FAULT_ALL, 0, 0, false);
+    wal_shut(&f);
+    wal_must_open(&f);
+    uint64_t last = vr_wal_last_sequence(f.wal), first_needed;
+    open_at(0);
+    for (uint64_t at = 0; at < last;) {
+        at = read_one();
+        cr_assert_gt(at, 0);
+        at += wal_batch_count(at) - 1;
+    }
+    wal_must_append(&f, 1);
+    vr_wal_first_needed(f.wal, last, &first_needed);
+    cr_assert_eq(vr_wal_release(f.wal, first_needed, &f.err), VARVE_OK);
+    cr_assert_eq(read_one(), last + 1, "%s", f.err.message);
+    vr_wal_reader_close(reader);
+    f.options.first_segment = first_needed;
+    f.options.sequence_floor = last;
+    wal_shut(&f);
+    vr_faultfs_free(faults);
+    f.env.fs = vr_memfs_fs(f.memfs);
     wal_must_open(&f);
     wal_fixture_close(&f);
 }
