@@ -31,6 +31,9 @@ void vcl_sim_recreate(vcl_sim *sim, const char *topic);
 void vcl_sim_flip(vcl_sim *sim, const char *topic, int32_t partition, int64_t offset,
                   size_t byte); /* of key, value and mark, one after the other */
 
+/* A record of a client that knows neither transactions nor marks; value NULL: a delete. false: no such partition, or no memory. */
+bool vcl_sim_append(vcl_sim *sim, const char *topic, int32_t partition, const char *key, const char *value);
+
 /* What transaction.timeout.ms does: aborts every open transaction and bumps its epoch, so that its producer finds itself fenced. */
 void vcl_sim_expire_transactions(vcl_sim *sim);
 

@@ -328,6 +328,16 @@ void vcl_sim_recreate(vcl_sim *sim, const char *name) {
     pthread_mutex_unlock(&sim->lock);
 }
 
+bool vcl_sim_append(vcl_sim *sim, const char *topic, int32_t partition, const char *key, const char *value) {
+    vcl_record record = {.key = varve_str(key), .value = varve_str(value), .tombstone = !value};
+    pthread_mutex_lock(&sim->lock);
+    vcl_sim_partition *p = vcl_sim_find_partition(sim, topic, partition);
+    bool done = p && vcl_sim_partition_append_alone(p, sim->next_producer_id++, &record, sim->now_ms);
+    pthread_cond_broadcast(&sim->changed);
+    pthread_mutex_unlock(&sim->lock);
+    return done;
+}
+
 void vcl_sim_flip(vcl_sim *sim, const char *topic, int32_t partition, int64_t offset, size_t byte) {
     pthread_mutex_lock(&sim->lock);
     vcl_sim_partition *p = vcl_sim_find_partition(sim, topic, partition);

@@ -99,6 +99,15 @@ bool vcl_sim_partition_append(vcl_sim_partition *p, int64_t producer_id, const v
     return true;
 }
 
+bool vcl_sim_partition_append_alone(vcl_sim_partition *p, int64_t producer_id, const vcl_record *record, int64_t timestamp_ms) {
+    if (!vcl_sim_partition_append(p, producer_id, record, timestamp_ms)) return false;
+    vcl_sim_entry *entry = &p->entries[p->count - 1];
+    entry->committed = 1;
+    entry->resolved_at = entry->offset;
+    p->open_count--; /* its row is the last one: it has just been made */
+    return true;
+}
+
 void vcl_sim_partition_end(vcl_sim_partition *p, int64_t producer_id, bool commit, int64_t timestamp_ms) {
     int64_t first = p->end;
     for (size_t i = 0; i < p->open_count; i++) {

@@ -117,6 +117,8 @@ varve_status vcl_sim_topic_create(vcl_sim *sim, const char *name, const vcl_topi
 size_t vcl_sim_partition_seek(const vcl_sim_partition *p, int64_t offset); /* index of the first entry at or after it */
 int64_t vcl_sim_partition_stable_end(const vcl_sim_partition *p);
 bool vcl_sim_partition_append(vcl_sim_partition *p, int64_t producer_id, const vcl_record *record, int64_t timestamp_ms);
+/* Outside of any transaction; no other record has this producer id. */
+bool vcl_sim_partition_append_alone(vcl_sim_partition *p, int64_t producer_id, const vcl_record *record, int64_t timestamp_ms);
 void vcl_sim_partition_end(vcl_sim_partition *p, int64_t producer_id, bool commit, int64_t timestamp_ms);
 void vcl_sim_partition_truncate(vcl_sim_partition *p, int64_t offset);
 void vcl_sim_partition_set_start(vcl_sim_partition *p, int64_t offset);

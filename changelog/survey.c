@@ -24,8 +24,9 @@ void vcl_survey_init(vcl_survey *survey, const vcl_position *position, const uin
 
 int64_t vcl_survey_from(const vcl_survey *survey, int64_t log_start) {
     if (!survey->has_position) return log_start;
-    int64_t mark = survey->position.mark_offset;
-    return mark >= log_start ? mark : survey->position.next_offset;
+    int64_t mark = survey->position.mark_offset, next = survey->position.next_offset;
+    if (mark >= log_start) return mark;
+    return next > log_start ? next - 1 : next;
 }
 
 static varve_status decode(const vcl_record *record, vcl_mark *mark, varve_error *err) {
@@ -79,6 +80,8 @@ varve_status vcl_survey_mark(vcl_survey *survey, const vcl_record *record, varve
 
 /* The record where the newest applied mark was must still carry it; its being gone proves nothing, since cleaning takes records. */
 static varve_status recognise(vcl_survey *survey, const vcl_record *record, varve_error *err) {
+    survey->newest_offset = record->offset;
+    survey->known_unmarked = !record->mark.data;
     if (record->offset != survey->position.mark_offset) return VARVE_OK;
     if (!record->mark.data) {
         survey->rewritten = true;
@@ -115,5 +118,6 @@ void vcl_survey_end(vcl_survey *survey, int64_t end) {
 }
 
 bool vcl_survey_stray(const vcl_survey *survey, int64_t end) {
-    return survey->unmarked > 0 && survey->newest_offset == end - 1;
+    bool unmarked = survey->unmarked > 0 || (survey->records == 0 && survey->known_unmarked);
+    return unmarked && survey->newest_offset == end - 1;
 }

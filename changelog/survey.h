@@ -23,6 +23,7 @@ typedef struct vcl_survey {
     uint64_t records;      /* after the position */
     uint64_t unmarked;     /* of them after the newest mark */
     int64_t newest_offset; /* of the newest record; -1: none */
+    bool known_unmarked;   /* the newest record before the position has no mark */
 
     bool marks; /* there is a mark; newest is the last one */
     vcl_mark newest;
@@ -45,7 +46,7 @@ typedef struct vcl_survey {
 /* position may be NULL: the whole log is looked at, and nothing is own. */
 void vcl_survey_init(vcl_survey *survey, const vcl_position *position, const uint8_t db_id[VCL_ID_BYTES], uint64_t local_sequence);
 
-/* Where to begin to read: the newest mark applied, if the log still reaches back to it. */
+/* Where to begin to read: the newest mark applied, if the log still reaches back to it; else the last offset that was applied. */
 int64_t vcl_survey_from(const vcl_survey *survey, int64_t log_start);
 
 /* Takes the next record. Returns: VARVE_OK; VARVE_CORRUPTION or VARVE_UNSUPPORTED for a damaged or unknown mark. */

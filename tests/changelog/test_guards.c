@@ -50,8 +50,13 @@ Test(guards, a_truncated_log_that_grew_again_is_noticed) {
     test_node a, b;
     test_model model = {0}, other;
     uint64_t random = 2;
-    begin(&rig, &a, &model, 2, 3);
-    vcl_sim_truncate(rig.sim, RIG_TOPIC, 0, 42); /* two groups of 20 and their control records */
+    begin(&rig, &a, &model, 2, 2);
+    node_bind_ok(&a);
+    int64_t whole_groups = node_stats(&a).next_offset;
+    model_random(&model, &a, &random, 20);
+    node_flush(&a);
+    node_unbind(&a);
+    vcl_sim_truncate(rig.sim, RIG_TOPIC, 0, whole_groups);
     node_open(&b, &rig, "b");
     node_bind_ok(&b);
     other = (test_model){.last = 5000};
@@ -227,6 +232,66 @@ Test(guards, a_refused_process_fences_nobody) {
     node_close(&b);
     model_random(&model, &a, &random, 10);
     node_flush(&a);
+    end(&rig, &a);
+}
+
+/* --- Records that Varve did not write ------------------------------------------------------------------------------ */
+
+static void refused_for_its_end(test_node *node) {
+    refused(node, "not written by Varve");
+    must(node_restore(node, NULL, err));
+    refused(node, "not written by Varve"); /* although there is nothing left to be applied */
+}
+
+Test(guards, a_stray_record_behind_the_last_group_is_refused_for_writing) {
+    test_rig rig;
+    test_node a, b;
+    test_model model = {0};
+    begin(&rig, &a, &model, 14, 3);
+    cr_assert(vcl_sim_append(rig.sim, RIG_TOPIC, 0, "stray", "record"));
+    refused_for_its_end(&a);
+    node_open(&b, &rig, "b");
+    refused_for_its_end(&b);
+    node_close(&b);
+    end(&rig, &a);
+}
+
+Test(guards, a_log_of_another_program_is_read_and_not_written_to) {
+    test_rig rig;
+    test_node a, b;
+    test_model none = {0}, model = {0};
+    begin(&rig, &a, &none, 15, 0);
+    for (int i = 0; i < 20; i++) cr_assert(vcl_sim_append(rig.sim, RIG_TOPIC, 0, "key", i % 5 == 4 ? NULL : "value"));
+    cr_assert(vcl_sim_append(rig.sim, RIG_TOPIC, 0, "key", "the last"));
+    node_open(&b, &rig, "b");
+    refused_for_its_end(&b);
+    varve_buffer value = {0};
+    must(varve_get(b.store, varve_str("key"), &value, err));
+    cr_expect(value.size == 8 && memcmp(value.data, "the last", 8) == 0);
+    varve_buffer_free(&value);
+    varve_verify_result result;
+    must(node_verify(&b, &result, err));
+    cr_expect_eq(result.log_records, 21);
+    /* Whoever ends with a transaction ends like a group whose mark was cleaned away. */
+    cr_assert(vcl_sim_append(rig.sim, RIG_TOPIC, 0, "key", NULL));
+    vcl_transport *transport;
+    vcl_producer *producer;
+    vcl_record record = {.key = varve_str("key"), .value = varve_str("in a transaction")};
+    int64_t next;
+    cr_assert_eq(vcl_sim_transport(rig.sim, &transport), VARVE_OK);
+    must(transport->ops->producer_open(transport, "another program", 1000, &producer, err));
+    must(transport->ops->begin(producer, err));
+    must(transport->ops->produce(producer, RIG_TOPIC, 0, &record, 1, err));
+    must(transport->ops->commit(producer, 1000, &next, err));
+    transport->ops->producer_close(producer);
+    transport->ops->close(transport);
+    node_bind_ok(&b);
+    model_put(&model, &b, 3);
+    node_flush(&b);
+    cr_expect_eq(node_stats(&b).shipped_records, 1);
+    must(node_verify(&b, &result, err));
+    cr_expect_eq(result.log_records, 24);
+    node_close(&b);
     end(&rig, &a);
 }
 

@@ -106,6 +106,24 @@ Test(survey, records_that_no_mark_follows_are_foreign) {
     cr_expect(vcl_survey_stray(&survey, 13));
 }
 
+Test(survey, a_stray_record_that_was_applied_is_one_still) {
+    vcl_position position = at_ten();
+    position.mark_offset = 4;
+    vcl_mark old = mark_by(other, 3, 33, 1), own = mark_by(me, 4, 44, 500);
+    vcl_survey survey = begin(&position);
+    cr_expect_eq(vcl_survey_from(&survey, 0), 4);
+    cr_expect_eq(vcl_survey_from(&survey, 5), 9);
+    cr_expect_eq(vcl_survey_from(&survey, 10), 10);
+    take(&survey, 4, &old);
+    take(&survey, 9, NULL);
+    vcl_survey_end(&survey, 10);
+    cr_expect(!survey.foreign, "it is in the store");
+    cr_expect(vcl_survey_stray(&survey, 10));
+    cr_expect(!vcl_survey_stray(&survey, 11), "a control record behind it");
+    take(&survey, 11, &own);
+    cr_expect(!vcl_survey_stray(&survey, 12));
+}
+
 Test(survey, offsets_that_are_missing_are_counted) {
     vcl_position position = at_ten();
     vcl_survey survey = begin(&position);
