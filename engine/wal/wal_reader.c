@@ -49,7 +49,8 @@ static varve_status peek(const vr_wal_reader *reader, vr_wal_record *record, var
     return st == VARVE_NOT_FOUND ? VARVE_CORRUPTION : st;
 }
 
-/* Moves to the segment after the sealed one. One without a batch may be gone from in between: it was released, and nobody stood in it. */
+/* Moves to the segment after the sealed one. One without a batch may be gone from in between: it was released, and nobody stood in
+ * it. */
 static varve_status move_on(vr_wal_reader *reader, varve_error *err) {
     vr_wal *wal = reader->wal;
     vr_segment *old = reader->seg;
