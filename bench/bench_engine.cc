@@ -1,4 +1,4 @@
-// bench/bench_engine.cc - the engine alone: fillseq, fillrandom, readrandom, readseq, seekrandom. Items a second are operations a
+// bench/bench_engine.cc - the engine alone: fillseq, fillrandom, readrandom, readseq, seekrandom, reopen. Items a second are operations a
 // second.
 //
 // Memory 384 MiB, 16-byte keys, 100-byte values, one thread, durable against the death of the process. The argument is the number
@@ -7,9 +7,12 @@
 
 #include "bench_support.h"
 
+#include <csignal>
 #include <cstring>
 #include <memory>
 #include <random>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace {
 
@@ -120,10 +123,59 @@ void seekrandom(benchmark::State &state) {
     state.SetItemsProcessed(state.iterations());
 }
 
+// Writes records in random order in a child that then kills itself: a WAL of some 256 MiB, none of it in tables.
+void fill_and_die(const std::string &dir, const varve_options &options, uint32_t records) {
+    pid_t child = fork();
+    if (child == 0) {
+        varve_error err;
+        varve_db *db = nullptr;
+        varve_store *store = nullptr;
+        bench::require(varve_open(dir.c_str(), &options, &db, &err), err);
+        bench::require(varve_store_open(db, "default", nullptr, &store, &err), err);
+        fill(store, records, true);
+        raise(SIGKILL);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (!WIFSIGNALED(status)) std::exit(1);
+}
+
+// Opening after kill -9, until reads and writes are possible. Bytes are those of the WAL.
+void reopen(benchmark::State &state) {
+    auto records = static_cast<uint32_t>(state.range(0));
+    varve_options options = {};
+    options.size = sizeof options;
+    options.create = true;
+    options.memory = 4ull << 30;
+    options.memtable_bytes = 1ull << 30;
+    int64_t bytes = 0;
+    for (auto _ : state) {
+        state.PauseTiming();
+        auto scratch = std::make_unique<bench::Scratch>();
+        fill_and_die(scratch->path("db"), options, records);
+        varve_db *db = nullptr;
+        varve_error err;
+        varve_stats stats = {};
+        stats.size = sizeof stats;
+        state.ResumeTiming();
+        bench::require(varve_open(scratch->path("db").c_str(), &options, &db, &err), err);
+        state.PauseTiming();
+        bench::require(varve_stats_get(db, &stats, &err), err);
+        if (stats.recovered_records != records) state.SkipWithError("records are missing");
+        bytes += static_cast<int64_t>(stats.wal_bytes);
+        bench::require(varve_close(db, &err), err);
+        scratch.reset();
+        state.ResumeTiming();
+    }
+    state.SetItemsProcessed(state.iterations() * records);
+    state.SetBytesProcessed(bytes);
+}
+
 BENCHMARK(fillseq)->Arg(1000000)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(fillrandom)->Arg(1000000)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(readrandom)->Arg(1000000)->UseRealTime();
 BENCHMARK(readseq)->Arg(1000000)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(seekrandom)->Arg(1000000)->UseRealTime();
+BENCHMARK(reopen)->Arg(1550000)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(3);
 
 } // namespace

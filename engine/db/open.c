@@ -17,6 +17,9 @@
 /* WAL segments that an open leaves as they are. */
 #define RECOVERED_SEGMENTS_MAX 8u
 
+/* Recovered bytes that an open flushes itself when it lets go of WAL segments. */
+#define FLUSHED_AT_OPEN_BYTES (UINT64_C(4) << 20)
+
 void vr_db_ref(varve_db *db) {
     atomic_fetch_add_explicit(&db->refs, 1, memory_order_relaxed);
 }
@@ -318,7 +321,9 @@ static varve_status shorten_wal(varve_db *db, varve_error *err) {
     vr_wal_stats wal;
     vr_wal_stats_get(db->wal, &wal);
     if (wal.segments <= RECOVERED_SEGMENTS_MAX) return VARVE_OK;
-    varve_status status = vr_db_turn_over_all(db, err);
+    /* What is little is flushed before the caller may close again; what is much, in the background: opening is to be quick. */
+    bool little = db->recovered_bytes <= FLUSHED_AT_OPEN_BYTES;
+    varve_status status = little ? varve_flush(db, err) : vr_db_turn_over_all(db, err);
     if (status != VARVE_OK) vr_background_stop(db);
     return status;
 }
