@@ -301,10 +301,10 @@ typedef struct caller {
     vr_thread thread;
 } caller;
 
-/* CLOSED ends it; CANCELLED is what a long call may say when it is interrupted. */
+/* CLOSED ends it; CANCELLED is what a long call may say when it is interrupted, TIMEOUT what waiting may on a busy machine. */
 static bool goes_on(varve_status status, const varve_error *err, const char *what) {
-    bool right =
-        status >= 0 || status == VARVE_CLOSED || status == VARVE_CANCELLED || status == VARVE_BUSY || status == VARVE_EXISTS;
+    bool right = status >= 0 || status == VARVE_CLOSED || status == VARVE_CANCELLED || status == VARVE_BUSY ||
+                 status == VARVE_EXISTS || status == VARVE_TIMEOUT;
     cr_assert(right, "%s: %s: %s", what, varve_status_name(status), err->message);
     return status != VARVE_CLOSED;
 }
