@@ -179,12 +179,13 @@ static void on_operation(void *context, uint64_t operation, const char *name, co
 
 typedef struct recovery_crash {
     vr_memfs *machine;
-    crash *list;
     const crash *of;
+    vr_mutex mutex; /* guards list */
+    crash *list;
 } recovery_crash;
 
-/* Within a recovery: the same again, one level down. Opening runs on this thread until its threads start, which change nothing yet.
- */
+/* Within a recovery: the same again, one level down. Opening runs on this thread until its own start, which then make the next WAL
+ * segment. */
 static void on_recovery_operation(void *context, uint64_t operation, const char *name, const char *path) {
     recovery_crash *r = context;
     crash *c = calloc(1, sizeof *c);
@@ -194,8 +195,10 @@ static void on_recovery_operation(void *context, uint64_t operation, const char 
     c->at_least = c->synced = r->of->synced;
     c->at_most = r->of->at_most;
     snprintf(c->what, sizeof c->what, "%.30s, then %llu %.8s %.12s", r->of->what, (unsigned long long)operation, name, path);
+    vr_mutex_lock(&r->mutex);
     c->next = r->list;
     r->list = c;
+    vr_mutex_unlock(&r->mutex);
 }
 
 static int check_list(crash *list) {
@@ -213,6 +216,7 @@ static int check_list(crash *list) {
 
 static void check_crash(sweep *w, crash *c) {
     recovery_crash r = {.machine = c->machine, .of = c};
+    vr_mutex_init(&r.mutex, VR_RANK_LEAF);
     if (c->deep) { /* open alone, recording: the close's operations are another matter */
         vr_env env = vr_env_system();
         env.fs = vr_memfs_fs(c->machine);
@@ -224,6 +228,7 @@ static void check_crash(sweep *w, crash *c) {
         require(varve_close(db, &err), &err, c->what);
         w->states += check_list(r.list);
     }
+    vr_mutex_destroy(&r.mutex);
     int n = check_machine(c->machine, c);
     c->at_least = c->at_most = n; /* and again, after the first recovery and a clean close: the same */
     check_machine(c->machine, c);
