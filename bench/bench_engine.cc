@@ -1,5 +1,5 @@
-// bench/bench_engine.cc - the engine alone: fillseq, fillrandom, readrandom, readseq, seekrandom, reopen. Items a second are operations a
-// second.
+// bench/bench_engine.cc - the engine alone: fillseq, fillrandom, readrandom, readseq, seekrandom, reopen.
+// Items a second are operations a second.
 //
 // Memory 384 MiB, 16-byte keys, 100-byte values, one thread, durable against the death of the process. The argument is the number
 // of keys.
