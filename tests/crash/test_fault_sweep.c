@@ -471,7 +471,8 @@ static void sweep(fault_kind kind, varve_wal_mode mode, bool persistent, const c
     run *r = calloc(1, sizeof *r);
     *r = (run){.kind = kind, .nth = UINT64_MAX, .mode = mode};
     uint64_t operations = run_once(r);
-    uint64_t step_size = operations > 2 * SAMPLES ? operations / SAMPLES : 1;
+    uint64_t step_size = persistent || mode == VARVE_WAL_PWRITE ? 2 : 1; /* variants of what is tried one by one */
+    if (operations > 2 * SAMPLES) step_size = operations / SAMPLES;
     int runs = 0, failed = 0, latched = 0;
     for (uint64_t nth = 1; nth <= operations + operations / 10; nth += step_size, runs++) {
         *r = (run){.kind = kind, .nth = nth, .persistent = persistent, .mode = mode};
